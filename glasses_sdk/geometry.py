@@ -1,0 +1,76 @@
+"""Where things are: regions, frames and the boxes of masks (numpy only).
+
+Matrices map (x, y, 1) in the pixel-centre convention: the centre of the first pixel is (0, 0) and
+its area reaches from -0.5 to 0.5. Regions are half-open rectangles of pixel edges. The matrix from
+a mask's cells to the sensor is `Mask.to_sensor`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from glasses_sdk.types import Bits, Matrix, Roi, Size
+
+__all__ = [
+    "apply",
+    "mask_box",
+    "padded",
+    "square",
+    "visible",
+]
+
+
+def visible(roi: Roi, frame: Size) -> Roi | None:
+    """The whole pixels of `frame` that `roi` covers: None where it lies outside.
+
+    Edges are rounded to the nearest pixel edge; what is left is at least one pixel wide and high,
+    as long as the region and the frame share any area at all.
+    """
+    left, right = _whole(roi.left, roi.right, frame.width)
+    top, bottom = _whole(roi.top, roi.bottom, frame.height)
+    if left >= right or top >= bottom:
+        return None
+    return Roi(left, top, right - left, bottom - top)
+
+
+def _whole(low: float, high: float, length: int) -> tuple[int, int]:
+    if high <= 0 or low >= length:
+        return 0, 0
+    first = min(max(round(low), 0), length - 1)
+    last = max(min(round(high), length), first + 1)
+    return first, last
+
+
+def padded(roi: Roi, share: float) -> Roi:
+    """Grown by `share` of its width and height on each side."""
+    return Roi.around(*roi.centre, roi.width * (1 + 2 * share), roi.height * (1 + 2 * share))
+
+
+def square(roi: Roi) -> Roi:
+    """The square about the same middle whose side is the longer side."""
+    side = max(roi.width, roi.height)
+    return Roi.around(*roi.centre, side, side)
+
+
+def apply(matrix: Matrix, x: float, y: float) -> tuple[float, float]:
+    """The point (x, y) under a 3 x 3 matrix."""
+    px, py, w = matrix @ (x, y, 1.0)
+    return float(px / w), float(py / w)
+
+
+def mask_box(bits: Bits, roi: Roi) -> Roi | None:
+    """The box of the cells that are set, in full-sensor pixels; None for an empty mask."""
+    columns = np.flatnonzero(bits.any(axis=0))
+    rows = np.flatnonzero(bits.any(axis=1))
+    if columns.size == 0:
+        return None
+    x = roi.width / bits.shape[1]
+    y = roi.height / bits.shape[0]
+    first_column, last_column = int(columns[0]), int(columns[-1])
+    first_row, last_row = int(rows[0]), int(rows[-1])
+    return Roi(
+        roi.left + first_column * x,
+        roi.top + first_row * y,
+        (last_column - first_column + 1) * x,
+        (last_row - first_row + 1) * y,
+    )

@@ -1,0 +1,102 @@
+"""Where a training sample looks: the region around, or beside, an object.
+
+Four kinds, so that a network survives an imprecise region:
+
+    square   the object's padded box made square, off by a little (the published form)
+    tight    the same box as it is, to be stretched (the object's own proportions)
+    look     centred anywhere on the object, of a size wrong by 0.25 to 3: what the first frame
+             after a look sees; a network that knows boxes alone learns that the object fills five
+             sixths of any region, and the servo then shrinks onto a part
+    nothing  no object at the centre: the answer is an empty mask
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from glasses_sdk.geometry import padded, square
+from glasses_sdk.types import Roi, Size
+
+__all__ = ["RegionMix", "around_background", "around_object"]
+
+Bitmap = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionMix:
+    """Shares of the four kinds; what is left of 1 is `nothing`."""
+
+    square: float = 1 / 3
+    tight: float = 1 / 3
+    look: float = 1 / 4
+    padding: float = 0.1
+    max_box_error: float = 0.2
+    size_error: tuple[float, float] = (0.25, 3.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.square + self.tight + self.look <= 1:
+            raise ValueError(f"the shares of {self} do not fit into 1")
+
+    def kind(self, draw: float) -> str:
+        """The kind that a uniform number in 0 to 1 stands for."""
+        for name, share in (("square", self.square), ("tight", self.tight), ("look", self.look)):
+            if draw < share:
+                return name
+            draw -= share
+        return "nothing"
+
+
+def around_object(
+    kind: str, box: Roi, mask: Bitmap, mix: RegionMix, rng: np.random.Generator
+) -> Roi:
+    """A region of this kind for the object with this box and mask [H, W]."""
+    if kind == "look":
+        return _from_a_look(box, mask, mix, rng)
+    region = padded(_misjudged(box, mix.max_box_error * rng.random(), rng), mix.padding)
+    return square(region) if kind == "square" else region
+
+
+def _misjudged(box: Roi, error: float, rng: np.random.Generator) -> Roi:
+    """The box with the papers' error: corner by U(-s/2, s/2), sides by 1 + N(0, s/2)."""
+    x, y = rng.uniform(-error / 2, error / 2, 2)
+    w, h = np.maximum(1 + rng.normal(0, error / 2, 2), 0.3)
+    return Roi(box.left + x * box.width, box.top + y * box.height, box.width * w, box.height * h)
+
+
+def _from_a_look(box: Roi, mask: Bitmap, mix: RegionMix, rng: np.random.Generator) -> Roi:
+    x, y = _a_pixel(mask, rng)
+    low, high = np.log(mix.size_error)
+    side = max(box.width, box.height) * (1 + 2 * mix.padding) * np.exp(rng.uniform(low, high))
+    stretch = np.exp(rng.uniform(-0.35, 0.35))
+    return Roi.around(x, y, max(side * stretch, 8.0), max(side / stretch, 8.0))
+
+
+def around_background(
+    objects: Bitmap, sides: tuple[float, float], rng: np.random.Generator
+) -> Roi | None:
+    """A region whose middle shows none of `objects` [H, W]; None where there is no such place.
+
+    `sides` bound the region's side as shares of the picture's shorter side.
+    """
+    height, width = objects.shape
+    size = Size(width, height)
+    for _ in range(8):
+        x, y = rng.uniform(0, size.width), rng.uniform(0, size.height)
+        side = min(height, width) * np.exp(rng.uniform(*np.log(sides)))
+        margin = 0.08 * side
+        near = objects[
+            max(int(y - margin), 0) : int(y + margin) + 1,
+            max(int(x - margin), 0) : int(x + margin) + 1,
+        ]
+        if not near.any():
+            return Roi.around(x, y, side, side)
+    return None
+
+
+def _a_pixel(mask: Bitmap, rng: np.random.Generator) -> tuple[float, float]:
+    pixels = np.flatnonzero(mask)
+    row, column = divmod(int(pixels[rng.integers(pixels.size)]), mask.shape[1])
+    return column + 0.5, row + 0.5
