@@ -4,6 +4,7 @@
     ├── ConfigError     a setting, a flag or an environment variable is wrong
     ├── DeviceError     a camera or an eye tracker does not do what it should
     │   └── DeviceLost  it was there and is gone
+    │       └── RecordingEnded  a file that is not looped has no more frames
     ├── ModelError      a model file is missing, damaged or of the wrong shape
     ├── DataError       an annotation file, a recording or a picture is wrong
     ├── WireError       bytes that are not a message of the protocol
@@ -22,6 +23,7 @@ __all__ = [
     "DeviceLost",
     "GlassesError",
     "ModelError",
+    "RecordingEnded",
     "StaleStream",
     "StreamError",
     "WireError",
@@ -42,6 +44,10 @@ class DeviceError(GlassesError):
 
 class DeviceLost(DeviceError):
     """A device that was there is gone."""
+
+
+class RecordingEnded(DeviceLost):
+    """A recording that is not looped has no more frames."""
 
 
 class ModelError(GlassesError):

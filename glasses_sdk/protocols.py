@@ -77,7 +77,7 @@ class Sensor(Protocol):
         """The newest mask since the last call, None when there is none.
 
         Its `roi` is the region that it truly covers. Raises DeviceLost once the camera is gone
-        for good, or at the end of a recording that is not looped.
+        for good, RecordingEnded at the end of a recording that is not looped.
         """
         ...
 

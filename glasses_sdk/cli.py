@@ -1,0 +1,300 @@
+"""The command line: `glasses run`, `sub`, `evaluate`, `train`, `models`, `config`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from glasses_sdk.errors import ConfigError, GlassesError
+
+if TYPE_CHECKING:
+    from glasses_sdk.config import Config
+    from glasses_sdk.types import Mask
+    from glasses_sdk.wire import StreamedMask
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="A look goes in, the object's mask comes out, the picture stays in the sensor.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+models_app = typer.Typer(help="Released models.", no_args_is_help=True)
+config_app = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
+app.add_typer(models_app, name="models")
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; glasses.toml here, if there is one.")
+]
+SensorName = Annotated[
+    str | None,
+    typer.Option(help="auto, webcam:0, video:FILE, images:DIR or synthetic:SEED."),
+]
+GazeName = Annotated[
+    str | None, typer.Option(help="auto, centre, replay:FILE, inlet[:NAME] or pointer.")
+]
+ModelName = Annotated[str | None, typer.Option(help="A released model's name or an .onnx file.")]
+Bind = Annotated[str | None, typer.Option(help="Address of the stream; control and input follow.")]
+Frames = Annotated[int | None, typer.Option(help="Stop after so many; shorter input is looped.")]
+PaceName = Annotated[str | None, typer.Option(help="realtime, or every: each frame of a file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+
+
+def main() -> None:
+    """The entry point: an error of ours is one sentence on standard error and exit code 1."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(standalone_mode=False)
+    except typer.Exit as done:
+        code = done.exit_code
+    except GlassesError as error:
+        _say(f"glasses: {error}")
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    except BrokenPipeError:  # `glasses sub | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        code = _usage(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage(error: Exception) -> int:
+    """A wrong flag, as click says it; anything else is a defect of ours and keeps its trace."""
+    show = getattr(error, "show", None)
+    if show is None:
+        raise error
+    show()
+    return int(getattr(error, "exit_code", 2))
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _settings_file(path: Path | None) -> Path | None:
+    here = Path("glasses.toml")
+    return path or (here if here.exists() else None)
+
+
+def _config(path: Path | None, flags: dict[str, dict[str, Any]]) -> Config:
+    from glasses_sdk.config import load_config
+
+    return load_config(_settings_file(path), os.environ, flags)
+
+
+@app.command()
+def run(
+    sensor: SensorName = None,
+    gaze: GazeName = None,
+    gaze_map: Annotated[str | None, typer.Option(help="A gaze map's TOML file.")] = None,
+    model: ModelName = None,
+    bind: Bind = None,
+    frames: Frames = None,
+    pace: PaceName = None,
+    config: ConfigFile = None,
+) -> None:
+    """Look, segment, publish masks, until Ctrl-C."""
+    from glasses_sdk.pipeline import Pipeline
+
+    flags = {
+        "sensor": {"source": sensor, "model": model, "frames": frames, "pace": pace},
+        "gaze": {"source": gaze, "map": gaze_map},
+        "stream": {"bind": bind},
+    }
+    chosen = _config(config, flags)
+    try:
+        with Pipeline(chosen, publish=True) as glasses:
+            _announce(chosen, glasses.info.kind, glasses.info.model)
+            _show(glasses)
+    except KeyboardInterrupt:
+        _say("stopped")
+
+
+def _announce(config: Config, kind: str, model: str) -> None:
+    source = config.sensor.source
+    why = f" (auto: {kind} found)" if source == "auto" else ""
+    _say(f"sensor {source}{why}, model {model}, gaze {config.gaze.source}")
+    _say(f"masks on {config.stream.bind}; see them with: glasses sub {config.stream.bind}")
+    _say("Ctrl-C stops")
+
+
+def _show(masks: Any) -> None:
+    """On a terminal, the newest mask as it is published; otherwise only the work."""
+    if not sys.stderr.isatty():
+        for _ in masks:
+            pass
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=10, transient=True) as live:
+        for mask in masks:
+            live.update(_sketch(mask))
+
+
+def _sketch(mask: Mask) -> str:
+    """The whole sensor's plane as text, two rows of points a line."""
+    from glasses_sdk.types import Size
+
+    rows = max(2 * round(30 * mask.sensor.height / mask.sensor.width), 2)
+    points = mask.full(Size(60, rows))
+    pairs = zip(points[0::2], points[1::2], strict=True)
+    lines = ["".join(" ▀▄█"[a + 2 * b] for a, b in zip(*pair, strict=True)) for pair in pairs]
+    state = f"track {mask.track}  {mask.roi_state}  score {mask.score:.2f}  frame {mask.seq}"
+    return "\n".join([*lines, state])
+
+
+@app.command()
+def sub(
+    address: Annotated[str, typer.Argument(help="The stream.")] = "tcp://127.0.0.1:5570",
+    as_json: AsJson = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Stop after so many masks.")] = None,
+) -> None:
+    """Subscribe to a stream: rate, age, drops, state of the region."""
+    from glasses_sdk.transport import MaskSubscriber
+
+    try:
+        with MaskSubscriber(address, every=as_json) as subscriber:
+            for number, mask in enumerate(subscriber, 1):
+                age = subscriber.age_ms(mask)
+                print(_json_line(mask, age) if as_json else _line(mask, age, subscriber.dropped))
+                sys.stdout.flush()
+                if count is not None and number >= count:
+                    return
+    except KeyboardInterrupt:
+        return
+
+
+def _json_line(mask: StreamedMask, age_ms: float) -> str:
+    """The payload as the wire has it, `data` in base64, and the mask's age."""
+    from glasses_sdk.wire import mask_fields
+
+    return json.dumps({**mask_fields(mask), "age_ms": round(age_ms, 3)})
+
+
+def _line(mask: StreamedMask, age_ms: float, dropped: int) -> str:
+    roi = mask.roi
+    return (
+        f"{mask.device}  frame {mask.seq}  age {age_ms:6.1f} ms  dropped {dropped}  "
+        f"track {mask.track} {mask.roi_state:8}  score {mask.score:.2f}  area {mask.area:5d}  "
+        f"region {roi.left:.0f},{roi.top:.0f} {roi.width:.0f}x{roi.height:.0f}"
+    )
+
+
+@app.command()
+def evaluate(
+    annotations: Annotated[Path, typer.Option(help="COCO-format file; pictures lie beside it.")],
+    model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
+        "picosam3"
+    ),
+    protocol: Annotated[str, typer.Option(help="box (published, square) or tight.")] = "box",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a model by the published protocol, per source of the pictures."""
+    import rich
+
+    from glasses_sdk import evaluation, models
+    from glasses_sdk.network import Network
+
+    if protocol not in ("box", "tight"):
+        raise ConfigError(f"no protocol {protocol!r}; known: box, tight")
+    kind: Literal["box", "tight"] = "box" if protocol == "box" else "tight"
+    network = Network(models.find(model))
+    with _progress("instances") as step:
+        report = evaluation.evaluate(network, annotations, kind, progress=step)
+    if as_json:
+        print(json.dumps(report.to_json()))
+        return
+    rich.print(f"{report.model}, {protocol} protocol")
+    for name, source in report.sources.items():
+        rich.print(f"  {name:10} mIoU {source.miou:.3f}  mAP {source.map:.3f}  n {source.n}")
+
+
+class _progress:  # noqa: N801 - used as a function
+    """A progress bar on standard error that counts what it is told."""
+
+    def __init__(self, what: str) -> None:
+        from rich.console import Console
+        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            SpinnerColumn(),
+            *Progress.get_default_columns()[:2],
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task = self._bar.add_task(what, total=None)
+
+    def __enter__(self) -> Any:
+        self._bar.start()
+        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.stop()
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """The released models that are here."""
+    from glasses_sdk import models
+
+    for name, path in models.released().items():
+        print(f"{name:12} {path}{'  (default)' if name == models.DEFAULT else ''}")
+
+
+@models_app.command("verify")
+def models_verify() -> None:
+    """Each released file against its checksum."""
+    from glasses_sdk import models
+
+    faults = 0
+    for checked in models.verify():
+        print(f"{checked.file:32} {checked.fault or 'as released'}")
+        faults += checked.fault is not None
+    if faults:
+        raise GlassesError(f"{faults} released files are not as released; reinstall the SDK")
+
+
+@config_app.command("show")
+def config_show(config: ConfigFile = None) -> None:
+    """Every setting, and where its value comes from."""
+    from glasses_sdk.config import settings
+
+    for setting in settings(_settings_file(config), os.environ):
+        name = f"{setting.section}.{setting.key}"
+        print(f"{name:24} {setting.value!r:32} {setting.origin}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, as models/picosam3/recipe.toml.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME.")] = None,
+) -> None:
+    """Train a network; the same command continues an interrupted run."""
+    try:
+        from glasses_sdk.training import command
+    except ImportError as error:
+        raise ConfigError(
+            f"training needs the extra: pip install 'glasses-sdk[train]' ({error.name})"
+        ) from error
+
+    command.run(recipe, out or Path("runs") / recipe.parent.name, _data_folder())
+
+
+def _data_folder() -> Path:
+    folder = os.environ.get("GLASSES_DATA")
+    if not folder:
+        raise ConfigError("GLASSES_DATA is not set: it names the folder with the annotation files")
+    return Path(folder)

@@ -1,0 +1,133 @@
+"""The loop: looks in, masks out. One thread, no queues, one place where it sleeps."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Self
+
+from glasses_sdk.backends import open_gaze, open_gaze_map, open_sensor
+from glasses_sdk.config import Config
+from glasses_sdk.errors import RecordingEnded
+from glasses_sdk.gaze.inlet import Inlet
+from glasses_sdk.protocols import SensorInfo
+from glasses_sdk.tracker import RoiTracker
+from glasses_sdk.transport import Addresses, GazeState, MaskPublisher
+from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
+
+__all__ = ["Pipeline"]
+
+_TICK_MS = 100.0
+_AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
+_STALE_MS = 500.0
+_LOST_MS = 3000.0
+
+
+class Pipeline:
+    """Sensor, gaze and tracker in one loop, embedded or published.
+
+    `with Pipeline(config) as glasses: for mask in glasses: ...` gives each mask as it comes;
+    `publish=True` also binds the stream, so that other programs see the same masks and can aim.
+    Raises ConfigError, ModelError, DeviceError or StreamError while opening, and DeviceLost from
+    the loop when the camera goes; the end of a recording just ends the loop.
+    """
+
+    def __init__(self, config: Config | None = None, *, publish: bool = False) -> None:
+        self._config = config or Config()
+        self._publish = publish
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        config = self._config
+        with ExitStack() as stack:
+            self._sensor = stack.enter_context(open_sensor(config.sensor))
+            self._gaze_map = open_gaze_map(config.gaze, self.info.size)
+            self._gaze = stack.enter_context(open_gaze(config.gaze, self._sensor, config.sensor))
+            self._tracker = RoiTracker(self.info.size, config.tracker)
+            self._seen: Gaze | None = None  # the newest sample
+            self._publisher: MaskPublisher | None = None
+            if self._publish:
+                publisher = MaskPublisher(config.stream, self.info, self)
+                self._publisher = stack.enter_context(publisher)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    @property
+    def info(self) -> SensorInfo:
+        """What the sensor is."""
+        return self._sensor.info
+
+    @property
+    def addresses(self) -> Addresses | None:
+        """Where the stream, control and input are bound; None when nothing is published."""
+        return self._publisher.addresses if self._publisher else None
+
+    def __iter__(self) -> Iterator[Mask]:
+        while True:
+            self._follow_gaze()
+            self._sensor.aim(self._tracker.predict(self._sensor.next_exposure_ns()))
+            self._sleep()
+            try:
+                mask = self._sensor.read()
+            except RecordingEnded:
+                return
+            if mask is None:
+                continue
+            mask = self._tracker.see(mask)
+            if self._publisher:
+                self._publisher.send(mask)
+            yield mask
+
+    def _follow_gaze(self) -> None:
+        for sample in self._gaze.read():
+            self._seen = sample
+            if sample.confidence > 0:
+                point = self._gaze_map.to_sensor(sample)
+                self._tracker.look(point, sample.time_ns, sample.confidence)
+
+    def _sleep(self) -> None:
+        """Until a mask is ready, or it is time to aim; control is answered meanwhile."""
+        ahead_ms = (self._sensor.next_exposure_ns() - time.monotonic_ns()) / 1e6 - _AHEAD_MS
+        wait_ms = min(ahead_ms, _TICK_MS) if ahead_ms >= 1 else _TICK_MS
+        if self._publisher is None:
+            select.select([self._sensor], [], [], wait_ms / 1e3)
+            return
+        self._publisher.report(self._sensor.health(), self._gaze_state())
+        self._publisher.serve(until=self._sensor, timeout_ms=wait_ms)
+
+    def _gaze_state(self) -> GazeState:
+        provider = self._config.gaze.source.partition(":")[0]
+        if self._seen is None:
+            return GazeState(provider, "none", None)
+        age_ms = max((time.monotonic_ns() - self._seen.time_ns) / 1e6, 0.0)
+        if age_ms > _LOST_MS:
+            return GazeState(provider, "lost", age_ms)
+        fresh = age_ms <= _STALE_MS and self._seen.confidence > 0
+        return GazeState(provider, "tracking" if fresh else "stale", age_ms)
+
+    # What control and inputs may do (glasses_sdk.transport.Commands)
+
+    def look(self, x: float, y: float, side: float | None, time_ns: int) -> None:
+        """Track what is at (x, y) in sensor pixels, as if looked at, until `release`: a tap."""
+        self._tracker.take((x, y), time_ns, side)
+
+    def look_at(self, roi: Roi, time_ns: int) -> None:
+        """Track what fills this region, until `release`."""
+        self._tracker.take_region(roi, time_ns)
+
+    def release(self, time_ns: int) -> None:
+        """Back to gaze."""
+        self._tracker.release()
+
+    def gaze(self, name: str, gaze: Gaze) -> None:
+        """A sample that another program pushed in; counts where `inlet` is the gaze source."""
+        if isinstance(self._gaze, Inlet):
+            self._gaze.push(name, gaze)
+
+    def head(self, name: str, pose: HeadPose) -> None:
+        """A head pose that another program pushed in; no tracker uses it yet."""

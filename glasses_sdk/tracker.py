@@ -1,0 +1,338 @@
+"""The region servo: looks and masks go in, the region to look at next comes out.
+
+One look becomes the whole object's mask: the first frames after it try a few sizes around the point
+looked at, the best mask's box becomes the region, and from then on the region follows the masks.
+Position and velocity are a Kalman filter (filterpy) with constant velocity over measured time.
+All times are arguments; nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from filterpy.common import Q_discrete_white_noise
+from filterpy.kalman import KalmanFilter
+
+from glasses_sdk.geometry import mask_box, padded, visible
+from glasses_sdk.types import Bits, Mask, Roi, RoiState, Size
+
+__all__ = ["RoiTracker", "TrackerConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerConfig:
+    """How the region behaves. Sizes are shares of the sensor's shorter side.
+
+    start_sizes     sides tried one after the other when somebody looks at something new
+    padding         what the region shows around the object, a share of its box on each side
+    min_size        smallest side of a region
+    max_shrink      how much smaller a region may get from one frame to the next
+    min_confidence  looks below it do not count
+    min_score       masks below it are as good as empty
+    coast_ms        how long after the last look the region counts as looked at
+    release_ms      how long a track lives on masks that are empty or below `min_score`
+    """
+
+    start_sizes: tuple[float, ...] = (0.5, 0.9, 0.25)
+    padding: float = 0.2
+    min_size: float = 0.06
+    max_shrink: float = 0.04
+    min_confidence: float = 0.6
+    min_score: float = 0.6
+    coast_ms: float = 250.0
+    release_ms: float = 300.0
+
+    def __post_init__(self) -> None:
+        if not self.start_sizes or not all(0 < size <= 2 for size in self.start_sizes):
+            raise ValueError(
+                f"start_sizes are shares of the sensor above 0, not {self.start_sizes}"
+            )
+        for name in ("padding", "min_size", "max_shrink", "min_confidence", "min_score"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} lies in 0 to 1, not {getattr(self, name)}")
+        for name in ("coast_ms", "release_ms"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
+
+
+@dataclass(slots=True)
+class _Track:
+    """One object. `width` and `height` are its box's, in sensor pixels."""
+
+    id: int
+    kalman: KalmanFilter
+    time_ns: int
+    width: float
+    height: float
+    looked_ns: int
+    pinned: bool
+    trial: int = 0
+    masks: int = 0
+    good_ns: int = 0
+    asked: Roi | None = None
+    widened: float = 1.0
+
+    def centre(self, time_ns: int) -> tuple[float, float]:
+        """Where the object's middle is believed to be then."""
+        x, y, vx, vy = self.kalman.x.ravel()
+        dt = min(max(time_ns - self.time_ns, 0) / 1e9, 0.25)
+        return float(x + vx * dt), float(y + vy * dt)
+
+
+class RoiTracker:
+    """Turns looks and masks into the next region. All points are full-sensor pixels.
+
+    sensor  its size; regions never leave it
+    config  see `TrackerConfig`
+    """
+
+    def __init__(self, sensor: Size, config: TrackerConfig | None = None) -> None:
+        self._sensor = sensor
+        self._config = config or TrackerConfig()
+        self._short = min(sensor.width, sensor.height)
+        self._track: _Track | None = None
+        self._previous = 0  # the id of the track before this one
+        self._last_id = 0
+        self._looks: list[tuple[int, float, float]] = []
+        self._bits: Mask | None = None  # the newest mask of this track
+
+    @property
+    def track(self) -> int:
+        """The number of the object that is followed, 0 for none."""
+        return self._track.id if self._track else 0
+
+    def look(self, point: tuple[float, float], time_ns: int, confidence: float = 1.0) -> None:
+        """Somebody looked at `point`. Late, doubtful and outside looks are ignored."""
+        x, y = point
+        inside = 0 <= x < self._sensor.width and 0 <= y < self._sensor.height
+        late = bool(self._looks) and time_ns < self._looks[-1][0]
+        if confidence < self._config.min_confidence or not inside or late:
+            return
+        self._looks = [look for look in self._looks if time_ns - look[0] <= _LANDING_NS]
+        self._looks.append((time_ns, x, y))
+        track = self._track
+        if track is None:
+            self._start(x, y, self._config.start_sizes[0] * self._short, time_ns)
+        elif not track.pinned:
+            if self._rests() and self._elsewhere(track, x, y):
+                self._start(x, y, self._config.start_sizes[0] * self._short, time_ns)
+            else:
+                track.looked_ns = time_ns
+                if track.masks == 0:
+                    track.kalman.x[:2, 0] = x, y
+
+    def take(self, point: tuple[float, float], time_ns: int, side: float | None = None) -> None:
+        """Follow what is at `point`, whatever the eyes do, until `release`: a tap in the app.
+
+        `side` is the object's rough size in sensor pixels, where it is known.
+        """
+        self._start(*point, side or self._config.start_sizes[0] * self._short, time_ns, pinned=True)
+
+    def take_region(self, roi: Roi, time_ns: int) -> None:
+        """Follow what fills `roi`, until `release`."""
+        self.take(roi.centre, time_ns, max(roi.width, roi.height))
+        assert self._track is not None
+        self._track.width, self._track.height = roi.width, roi.height
+
+    def release(self) -> None:
+        """Forget the object; the next look starts anew."""
+        if self._track:
+            self._previous, self._track, self._bits = self._track.id, None, None
+            self._looks.clear()
+
+    def predict(self, time_ns: int) -> Roi | None:
+        """The region to look at for a picture taken then; None while nothing is tracked."""
+        track = self._track
+        if track is None:
+            return None
+        share = (1 + 2 * self._config.padding) * track.widened
+        least = self._config.min_size * self._short
+        width, height = (max(side * share, least) for side in (track.width, track.height))
+        track.asked = visible(Roi.around(*track.centre(time_ns), width, height), self._sensor)
+        if track.asked is None:
+            self.release()
+            return None
+        return track.asked
+
+    def see(self, mask: Mask) -> Mask:
+        """What the sensor saw: learn from it, and say whose mask it is.
+
+        Returns the mask with `track` and `roi_state`; one that belongs to nobody is emptied.
+        """
+        track = self._track
+        if track is None or track.asked is None or _overlap(mask.roi, track.asked) < 0.1:
+            return _labelled(mask, self._previous if track else 0, mask.roi_state)
+        held = mask.time_ns - track.looked_ns > self._config.coast_ms * 1e6
+        state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
+        self._learn(track, mask)
+        return _labelled(mask, self.track, state)
+
+    # What happens at a look
+
+    def _start(self, x: float, y: float, side: float, time_ns: int, pinned: bool = False) -> None:
+        if self._track:
+            self._previous = self._track.id
+        self._last_id += 1
+        self._bits = None
+        self._track = _Track(
+            id=self._last_id,
+            kalman=_filter(x, y, side),
+            time_ns=time_ns,
+            width=side / (1 + 2 * self._config.padding),
+            height=side / (1 + 2 * self._config.padding),
+            looked_ns=time_ns,
+            pinned=pinned,
+            good_ns=time_ns,
+        )
+
+    def _rests(self) -> bool:
+        """Whether the latest looks stand still: the eyes have landed."""
+        if len(self._looks) < 2:
+            return False
+        points = np.array([look[1:] for look in self._looks[-4:]])
+        spread = float(np.abs(points - points.mean(0)).max())
+        return spread < _RESTING * self._sensor.width
+
+    def _elsewhere(self, track: _Track, x: float, y: float) -> bool:
+        """Whether a look at (x, y) means something other than the object."""
+        if track.masks == 0:
+            side = max(track.width, track.height)
+            cx, cy = track.centre(track.time_ns)
+            return max(abs(x - cx), abs(y - cy)) > side / 2
+        now = self._looks[-1][0]
+        cx, cy = track.centre(now)
+        near = padded(Roi.around(cx, cy, track.width, track.height), _MARGIN)
+        slack = _RESTING * self._sensor.width
+        return not (
+            near.left - slack <= x <= near.right + slack
+            and near.top - slack <= y <= near.bottom + slack
+        )
+
+    # What happens at a mask
+
+    def _learn(self, track: _Track, mask: Mask) -> None:
+        bits = _component(mask.bits, mask.roi, track.centre(mask.time_ns))
+        box = mask_box(bits, mask.roi)
+        starting = track.masks < _STARTING
+        if box is None or mask.score < self._config.min_score or self._jumps(track, box, mask):
+            self._miss(track, mask)
+            return
+        track.masks += 1
+        track.good_ns = mask.time_ns
+        track.widened = 1.0
+        box = self._grown(box, bits, mask.roi, _GROW_FIRST if starting else _GROW)
+        _measure(track, box, mask.time_ns)
+        self._resize(track, box, starting)
+
+    def _jumps(self, track: _Track, box: Roi, mask: Mask) -> bool:
+        """Whether this cannot be the same object any more."""
+        if track.masks < _STARTING:
+            return False
+        cx, cy = track.centre(mask.time_ns)
+        x, y = box.centre
+        far = abs(x - cx) > 0.75 * track.width or abs(y - cy) > 0.75 * track.height
+        area = box.width * box.height / (track.width * track.height)
+        return far or not 0.15 < area < 6
+
+    def _miss(self, track: _Track, mask: Mask) -> None:
+        """An empty or doubtful mask: try another size at first, widen later, give up in the end."""
+        if track.masks == 0:
+            track.trial += 1
+            sizes = self._config.start_sizes
+            side = sizes[track.trial % len(sizes)] * self._short / (1 + 2 * self._config.padding)
+            track.width = track.height = side
+        else:
+            track.widened = min(track.widened * 1.15, 2.0)
+        if mask.time_ns - track.good_ns > self._config.release_ms * 1e6:
+            self.release()
+
+    def _grown(self, box: Roi, bits: Bits, roi: Roi, share: float) -> Roi:
+        """The box, extended where the mask runs into the region's edge inside the sensor."""
+        least = _TOUCHING
+        left = bits[:, 0].mean() > least and roi.left > 0
+        right = bits[:, -1].mean() > least and roi.right < self._sensor.width
+        top = bits[0].mean() > least and roi.top > 0
+        bottom = bits[-1].mean() > least and roi.bottom < self._sensor.height
+        x0 = box.left - share * roi.width * left
+        y0 = box.top - share * roi.height * top
+        x1 = box.right + share * roi.width * right
+        y1 = box.bottom + share * roi.height * bottom
+        x0, y0 = max(x0, 0.0), max(y0, 0.0)
+        x1, y1 = min(x1, float(self._sensor.width)), min(y1, float(self._sensor.height))
+        return Roi(x0, y0, x1 - x0, y1 - y0)
+
+    def _resize(self, track: _Track, box: Roi, starting: bool) -> None:
+        if starting:
+            track.width, track.height = box.width, box.height
+            return
+        floor = 1 - self._config.max_shrink
+        for side in ("width", "height"):
+            now, new = getattr(track, side), getattr(box, side)
+            pace = 0.6 if new > now else 0.3
+            setattr(track, side, max(now * (new / now) ** pace, now * floor))
+
+
+_LANDING_NS = 60_000_000
+_RESTING = 0.03  # of the sensor's width: looks within it are one fixation
+_MARGIN = 0.15  # of the object's box: looks that near it still mean it
+_STARTING = 2  # masks after a look during which the box is taken as it is
+_GROW_FIRST, _GROW = 0.5, 0.25  # of the region's side
+_TOUCHING = 0.06  # of an edge's cells
+
+
+def _filter(x: float, y: float, side: float) -> KalmanFilter:
+    """State (x, y, vx, vy), measured (x, y); as unsure as the object may be large."""
+    kalman = KalmanFilter(dim_x=4, dim_z=2)
+    kalman.x = np.array([[x], [y], [0.0], [0.0]])
+    kalman.H = np.eye(2, 4)
+    kalman.P = np.diag([side**2 / 4, side**2 / 4, side**2, side**2]).astype(float)
+    return kalman
+
+
+def _measure(track: _Track, box: Roi, time_ns: int) -> None:
+    """Predict to the mask's time, then update with its box's middle."""
+    dt = max(time_ns - track.time_ns, 0) / 1e9
+    size = max(track.width, track.height)
+    kalman = track.kalman
+    kalman.F = np.eye(4) + np.diag([dt, dt], 2)
+    kalman.Q = Q_discrete_white_noise(2, max(dt, 1e-3), (_PUSH * size) ** 2, 2, order_by_dim=False)
+    kalman.R = np.eye(2) * (_BLUR * size) ** 2
+    kalman.predict()
+    kalman.update(np.array([[box.centre[0]], [box.centre[1]]]))
+    track.time_ns = max(time_ns, track.time_ns)
+
+
+_PUSH = 4.0  # object sizes a second squared: how hard objects accelerate
+_BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
+
+
+def _component(bits: Bits, roi: Roi, centre: tuple[float, float]) -> Bits:
+    """The connected part of the mask that lies at `centre`, or the largest where none does."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8))
+    if count <= 2:
+        return bits
+    rows, columns = bits.shape
+    column = int(np.clip((centre[0] - roi.left) / roi.width * columns, 0, columns - 1))
+    row = int(np.clip((centre[1] - roi.top) / roi.height * rows, 0, rows - 1))
+    there = int(labels[row, column])
+    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
+    areas = stats[:, cv2.CC_STAT_AREA]
+    chosen = there if there and areas[there] > 0.3 * areas[largest] else largest
+    return labels == chosen
+
+
+def _overlap(one: Roi, other: Roi) -> float:
+    """Intersection over the smaller of the two."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min(one.width * one.height, other.width * other.height)
+
+
+def _labelled(mask: Mask, track: int, state: RoiState) -> Mask:
+    if track:
+        return replace(mask, track=track, roi_state=state)
+    return replace(mask, bits=np.zeros_like(mask.bits), score=0.0, track=0, roi_state=state)

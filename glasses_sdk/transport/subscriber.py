@@ -1,0 +1,256 @@
+"""The subscriber and its asynchronous twin: a feed behind a socket, waited for in two ways."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Self
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import recv_monitor_message
+
+from glasses_sdk.errors import StreamError
+from glasses_sdk.transport.client import ClockOffset, Control
+from glasses_sdk.transport.config import addresses_of
+from glasses_sdk.transport.feed import Feed, Link
+from glasses_sdk.transport.sockets import HEARTBEAT, Socket
+from glasses_sdk.types import Mask
+from glasses_sdk.wire import Calibration, Status, StreamedMask
+
+__all__ = ["AsyncMaskSubscriber", "MaskSubscriber"]
+
+_HIGH_WATER = 8
+_ALL = 1000
+_KINDS = ("mask", "status", "calibration")
+_LINKS: dict[int, Link] = {
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: "up",
+    zmq.EVENT_DISCONNECTED: "down",
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "refused",
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "refused",
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "refused",
+}
+
+
+class _Subscription:
+    """The socket, its monitor and the feed: all but the waiting."""
+
+    def __init__(self, address: str, device: str | None, every: bool) -> None:
+        self._address = address
+        self._every = every
+        self._offset_ns: int | None = None
+        self._feed = Feed(address, device, every, time.monotonic_ns())
+        self._context = zmq.Context()
+        try:
+            self._socket = self._connected(device)
+        except BaseException:
+            self._context.destroy(linger=0)
+            raise
+
+    @property
+    def status(self) -> Status | None:
+        """The last status, None before the first."""
+        return self._feed.status
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """The last calibration, None before the first."""
+        return self._feed.calibration
+
+    @property
+    def dropped(self) -> int:
+        """Frames lost on the way in this session, by the gaps in `seq`."""
+        return self._feed.dropped
+
+    @property
+    def malformed(self) -> int:
+        """Messages that were not of the protocol and were passed over."""
+        return self._feed.malformed
+
+    @property
+    def stale(self) -> str | None:
+        """Why no mask has come for 3 s, as StaleStream's `reason`; None while all is well."""
+        self._drain()
+        reason = self._feed.stale(time.monotonic_ns())
+        return reason and reason.reason
+
+    def latest(self) -> StreamedMask | None:
+        """The newest mask that was not given yet, None where there is none.
+
+        Never waits and never raises StaleStream: look at `stale` to know why nothing comes.
+        """
+        mask = newest = self._take()
+        while newest is not None:
+            mask, newest = newest, self._take()
+        return mask
+
+    def age_ms(self, mask: Mask) -> float:
+        """How long ago this mask's exposure was.
+
+        By the offset of `synchronise`; before that by the clocks in the last status, which is
+        right on one host and as good as NTP between two.
+        """
+        return (time.monotonic_ns() + self._offset() - mask.time_ns) / 1e6
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._socket.disable_monitor()
+        self._context.destroy(linger=0)
+
+    def _connected(self, device: str | None) -> Socket:
+        socket = self._context.socket(zmq.SUB)
+        options = {zmq.RCVHWM: _ALL if self._every else _HIGH_WATER, zmq.RECONNECT_IVL: 100}
+        limits = {zmq.RECONNECT_IVL_MAX: 1000, zmq.CONNECT_TIMEOUT: 3000, zmq.IPV6: 1}
+        for option, value in {**HEARTBEAT, **options, **limits}.items():
+            socket.setsockopt(option, value)
+        for kind in _KINDS:
+            socket.subscribe(f"g1.{kind}.{device or ''}")
+        self._monitor = socket.get_monitor_socket(sum(_LINKS))
+        try:
+            socket.connect(self._address)
+        except zmq.ZMQError as error:
+            socket.disable_monitor()
+            raise StreamError(f"cannot connect to {self._address}: {error.strerror}") from error
+        return socket
+
+    def _drain(self) -> None:
+        """All that waits goes to the feed; of a subscriber to every mask, up to the next one."""
+        while self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)
+            self._feed.link(_LINKS[event["event"]])
+        while self._read_some() >= _HIGH_WATER and self._socket.poll(1):
+            pass  # the queue was full: older messages than the newest are still on the way
+
+    def _read_some(self) -> int:
+        count = 0
+        while not (self._every and self._feed.waiting) and self._socket.poll(0):
+            self._feed.frames(self._socket.recv_multipart(), time.monotonic_ns())
+            count += 1
+        return count
+
+    def _take(self) -> StreamedMask | None:
+        self._drain()
+        return self._feed.take()
+
+    def _take_or_raise(self, deadline_ns: int | None) -> StreamedMask | None:
+        if (mask := self._take()) is not None:
+            return mask
+        now_ns = time.monotonic_ns()
+        if stale := self._feed.stale(now_ns):
+            self._feed.wait_again(now_ns)
+            raise stale
+        if deadline_ns is not None and now_ns >= deadline_ns:
+            raise TimeoutError(f"no mask from {self._address} in the time given")
+        return None
+
+    def _wait_ms(self, deadline_ns: int | None) -> int:
+        """How long until something must be told; short enough to see a status that changes it."""
+        now_ns = time.monotonic_ns()
+        until_ns = self._feed.due_ns()
+        if deadline_ns is not None:
+            until_ns = min(until_ns, deadline_ns)
+        return max((until_ns - now_ns) // 1_000_000 + 1, 1)
+
+    def _offset(self) -> int:
+        if self._offset_ns is not None:
+            return self._offset_ns
+        theirs = self._feed.reboot_ns
+        if theirs is None:
+            return 0
+        return (time.time_ns() - time.monotonic_ns()) - theirs
+
+    def _estimate(self) -> ClockOffset:
+        with Control(addresses_of(self._address).control) as control:
+            return control.clock()
+
+
+class MaskSubscriber(_Subscription):
+    """Masks from a publisher: iterate, `recv` or `latest`. Open when built, closed by `with`.
+
+    It drains to the newest mask; with `every`, it gives each one that was not lost on the way.
+    `device` chooses one of several behind the same address.
+    """
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5570",
+        device: str | None = None,
+        every: bool = False,
+    ) -> None:
+        super().__init__(address, device, every)
+        self._poller = zmq.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    def recv(self, timeout: float | None = None) -> StreamedMask:
+        """The next mask, in at most `timeout` seconds.
+
+        Raises StaleStream where nothing has come for 3 s, and again every 3 s; TimeoutError where
+        the timeout ends before that. Either way the next call goes on as if nothing had been.
+        """
+        deadline_ns = _deadline(timeout)
+        while (mask := self._take_or_raise(deadline_ns)) is None:
+            self._poller.poll(self._wait_ms(deadline_ns))
+        return mask
+
+    def synchronise(self) -> ClockOffset:
+        """Measure the offset of the clocks over the control socket, for `age_ms`."""
+        measured = self._estimate()
+        self._offset_ns = measured.offset_ns
+        return measured
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamedMask:
+        return self.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class AsyncMaskSubscriber(_Subscription):
+    """`MaskSubscriber` for asyncio: `async with`, `async for`, `await recv()`."""
+
+    def __init__(
+        self,
+        address: str = "tcp://127.0.0.1:5570",
+        device: str | None = None,
+        every: bool = False,
+    ) -> None:
+        super().__init__(address, device, every)
+        self._poller: Any = zmq.asyncio.Poller()
+        self._poller.register(self._socket, zmq.POLLIN)
+        self._poller.register(self._monitor, zmq.POLLIN)
+
+    async def recv(self, timeout: float | None = None) -> StreamedMask:  # noqa: ASYNC109
+        """As `MaskSubscriber.recv`."""
+        deadline_ns = _deadline(timeout)
+        while (mask := self._take_or_raise(deadline_ns)) is None:
+            await self._poller.poll(self._wait_ms(deadline_ns))
+        return mask
+
+    async def synchronise(self) -> ClockOffset:
+        """As `MaskSubscriber.synchronise`, in a thread of its own."""
+        measured = await asyncio.to_thread(self._estimate)
+        self._offset_ns = measured.offset_ns
+        return measured
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamedMask:
+        return await self.recv()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _deadline(timeout: float | None) -> int | None:
+    return None if timeout is None else time.monotonic_ns() + int(timeout * 1e9)

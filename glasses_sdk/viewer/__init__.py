@@ -1,0 +1,1 @@
+"""What the glasses see, in a browser: the page and its bridge (extra: view)."""
