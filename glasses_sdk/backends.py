@@ -6,16 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal
 
 from glasses_sdk import models
 from glasses_sdk.errors import ConfigError
 from glasses_sdk.gaze_map import GazeMap, load_gaze_map
 from glasses_sdk.protocols import GazeSource, Sensor
 from glasses_sdk.types import Size
-
-if TYPE_CHECKING:
-    from glasses_sdk.sensors.frames import Pace
 
 __all__ = ["GazeConfig", "SensorConfig", "open_gaze", "open_gaze_map", "open_sensor", "resolve"]
 
@@ -34,7 +31,7 @@ class SensorConfig:
 
     source: str = "auto"
     model: str = models.DEFAULT
-    pace: Pace = "realtime"
+    pace: Literal["realtime", "every"] = "realtime"
     frames: int | None = None
     images_hz: float = 2.0
     threads: int = 1

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,10 @@ import typer
 from glasses_sdk.errors import ConfigError, GlassesError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from glasses_sdk.config import Config
+    from glasses_sdk.pipeline import Pipeline
     from glasses_sdk.types import Mask
     from glasses_sdk.wire import StreamedMask
 
@@ -114,32 +118,35 @@ def run(
     chosen = _config(config, flags)
     try:
         with Pipeline(chosen, publish=True) as glasses:
-            _announce(chosen, glasses.info.kind, glasses.info.model)
-            _show(glasses)
+            _announce(chosen, glasses)
+            count = _show(glasses)
+            _say(f"the recording has ended after {count} masks")
     except KeyboardInterrupt:
         _say("stopped")
 
 
-def _announce(config: Config, kind: str, model: str) -> None:
-    source = config.sensor.source
-    why = f" (auto: {kind} found)" if source == "auto" else ""
-    _say(f"sensor {source}{why}, model {model}, gaze {config.gaze.source}")
-    _say(f"masks on {config.stream.bind}; see them with: glasses sub {config.stream.bind}")
+def _announce(config: Config, glasses: Pipeline) -> None:
+    info, source = glasses.info, config.sensor.source
+    found = f"{info.kind} (found by auto)" if source == "auto" else source
+    _say(f"sensor {found}, {info.size}; model {info.model}; gaze {config.gaze.source}")
+    if glasses.addresses:
+        stream = glasses.addresses.stream
+        _say(f"masks on {stream}; see them with: glasses sub {stream}")
     _say("Ctrl-C stops")
 
 
-def _show(masks: Any) -> None:
-    """On a terminal, the newest mask as it is published; otherwise only the work."""
+def _show(masks: Iterable[Mask]) -> int:
+    """On a terminal, the newest mask as it is published; elsewhere only the work. Their count."""
     if not sys.stderr.isatty():
-        for _ in masks:
-            pass
-        return
+        return sum(1 for _ in masks)
     from rich.console import Console
     from rich.live import Live
 
     with Live(console=Console(stderr=True), refresh_per_second=10, transient=True) as live:
-        for mask in masks:
+        count = 0
+        for count, mask in enumerate(masks, 1):  # noqa: B007 - counted for the caller
             live.update(_sketch(mask))
+    return count
 
 
 def _sketch(mask: Mask) -> str:
@@ -234,12 +241,16 @@ class _progress:  # noqa: N801 - used as a function
             TimeRemainingColumn(),
             console=Console(stderr=True),
             transient=True,
+            disable=not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task(what, total=None)
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Callable[[int, int], None]:
         self._bar.start()
-        return lambda done, total: self._bar.update(self._task, completed=done, total=total)
+        return self._step
+
+    def _step(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
 
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()

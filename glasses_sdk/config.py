@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -78,35 +78,47 @@ def settings(
     return found
 
 
-type_of_sources = dict[tuple[str, str], tuple[str, Any]]
+_Sources = dict[tuple[str, str], tuple[str, Any]]
+
+_FLAGS = {
+    ("sensor", "source"): "--sensor",
+    ("gaze", "source"): "--gaze",
+    ("gaze", "map"): "--gaze-map",
+}
 
 
 def _sources(
     path: Path | None, environment: Mapping[str, str], flags: Mapping[str, Mapping[str, Any]]
-) -> type_of_sources:
+) -> _Sources:
     """(section, key) to (where it was set, value); what comes later wins."""
-    found: type_of_sources = {}
+    found: _Sources = {}
     if path is not None:
         for section, values in _read(path).items():
             for key, value in values.items():
                 found[section, key] = (str(path), value)
     for name, text in environment.items():
         if (place := _environment_key(name)) is not None:
-            found[place] = (name, _text_value(text))
+            found[place] = (name, _text_value(text, *place))
     for section, values in flags.items():
         for key, value in values.items():
             if value is not None:
-                found[section, key] = (f"--{key.replace('_', '-')}", value)
+                found[section, key] = (_FLAGS.get((section, key), f"--{key}"), value)
     return found
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=dict[str, dict[str, Any]])
+        found = msgspec.toml.decode(path.read_bytes(), type=dict[str, Any])
     except OSError as error:
         raise ConfigError(f"cannot read configuration {path}: {error.strerror}") from error
     except (msgspec.DecodeError, ValueError) as error:
-        raise ConfigError(f"configuration {path}: {error}") from error
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    for name, section in found.items():
+        if not isinstance(section, dict):
+            raise ConfigError(
+                f"{path}: `{name}` stands outside of a section; known: {', '.join(_SECTIONS)}"
+            )
+    return found
 
 
 def _environment_key(name: str) -> tuple[str, str] | None:
@@ -118,27 +130,41 @@ def _environment_key(name: str) -> tuple[str, str] | None:
     return None
 
 
-def _text_value(text: str) -> Any:
-    """An environment variable is a TOML value, or a string where it is none."""
+def _text_value(text: str, section: str, key: str) -> Any:
+    """What an environment variable says: a TOML value, unless the setting is a text."""
+    wanted = get_type_hints(_SECTIONS[section]).get(key)
+    if wanted is str or str in get_args(wanted):
+        return text
     try:
         return msgspec.toml.decode(f"value = {text}")["value"]
     except msgspec.DecodeError:
         return text
 
 
-def _section(name: str, sources: type_of_sources) -> Any:
+def _section(name: str, sources: _Sources) -> Any:
     kind = _SECTIONS[name]
-    known = [key.name for key in dataclasses.fields(kind)]
+    types = get_type_hints(kind)
     values: dict[str, Any] = {}
     for (section, key), (origin, value) in sources.items():
         if section not in _SECTIONS:
             raise ConfigError(f"{origin}: no section [{section}]; known: {', '.join(_SECTIONS)}")
         if section == name:
-            if key not in known:
-                raise ConfigError(f"{origin}: no setting {name}.{key}; known: {', '.join(known)}")
-            values[key] = value
+            if key not in types:
+                raise ConfigError(f"{origin}: no setting {name}.{key}; known: {', '.join(types)}")
+            values[key] = _checked(kind, key, value, types[key], f"{origin}: [{name}]")
+    return kind(**values)
+
+
+def _checked(kind: type, key: str, value: Any, type_: Any, where: str) -> Any:
+    """The value as its record takes it, tried alone, so that the error names the right key."""
+    if get_origin(type_) is Literal and value not in get_args(type_):
+        known = " or ".join(map(repr, get_args(type_)))
+        raise ConfigError(f"{where} {key} is {known}, not {value!r}")
     try:
-        return msgspec.convert(values, kind)
-    except (msgspec.ValidationError, ValueError, ConfigError) as error:
-        origins = {origin for (section, _), (origin, _) in sources.items() if section == name}
-        raise ConfigError(f"{', '.join(sorted(origins))}: [{name}] {error}") from error
+        right = msgspec.convert(value, type_)
+        kind(**{key: right})
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where} {key} = {value!r} is of the wrong type: {error}") from error
+    except (ValueError, ConfigError) as error:
+        raise ConfigError(f"{where} {error}") from error
+    return right

@@ -9,11 +9,10 @@ network's mask is compared with it there, cell by cell.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
 from glasses_sdk.annotations import Annotations, Instance, load_annotations, read_rgb
@@ -39,11 +38,11 @@ class Score:
 
     miou  mean IoU; where neither mask has a cell it counts 1
     map   the share of objects with IoU >= t, averaged over t = .50 .55 … .95; objects without a
-          cell in the region are left out, and it is None where none is left
+          cell in the region are left out; 0 where none is left
     """
 
     miou: float
-    map: float | None
+    map: float
     n: int
 
 
@@ -55,9 +54,9 @@ class Report:
     protocol: Protocol
     sources: dict[str, Score]
 
-    def to_json(self) -> str:
-        """`{model, protocol, sources: {name: {miou, map, n}}}`, indented."""
-        return msgspec.json.format(msgspec.json.encode(self)).decode()
+    def to_json(self) -> dict[str, Any]:
+        """`{model, protocol, sources: {name: {miou, map, n}}}`."""
+        return asdict(self)
 
 
 def evaluate(
@@ -130,4 +129,4 @@ def _score(rows: list[tuple[float, bool]]) -> Score:
     ious = np.array([overlap for overlap, _ in rows])
     there = ious[np.array([has_target for _, has_target in rows])]
     passed = there[:, None] >= _THRESHOLDS
-    return Score(float(ious.mean()), float(passed.mean()) if there.size else None, len(rows))
+    return Score(float(ious.mean()), float(passed.mean()) if there.size else 0.0, len(rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +41,12 @@ class GazeMap:
         )
 
     def to_sensor(self, gaze: Gaze) -> tuple[float, float]:
-        """The point looked at, in full-sensor pixels; outside the sensor is possible."""
-        x, y, w = self.matrix @ (gaze.x, gaze.y, 1.0)
-        return float(x / w), float(y / w)
+        """The point looked at, in full-sensor pixels.
+
+        It may lie outside the sensor; on the map's horizon it is infinitely far away.
+        """
+        x, y, w = map(float, self.matrix @ (gaze.x, gaze.y, 1.0))
+        return (x / w, y / w) if w else (inf, inf)
 
 
 class _File(msgspec.Struct, forbid_unknown_fields=True):
@@ -75,7 +78,7 @@ def _homography(path: Path, numbers: list[float] | None) -> Matrix:
     if numbers is None or len(numbers) != 9 or not all(map(isfinite, numbers)):
         raise ConfigError(f"gaze map {path}: a homography needs `matrix`, nine finite numbers")
     matrix = np.array(numbers).reshape(3, 3)
-    if abs(np.linalg.det(matrix)) < 1e-12:
+    if np.linalg.matrix_rank(matrix) < 3:
         raise ConfigError(f"gaze map {path}: its matrix cannot be inverted; fit the map again")
     return matrix
 

@@ -58,6 +58,8 @@ def verify() -> Iterator[Checked]:
         raise ModelError(f"no manifest in {root}: {error.strerror}; reinstall the SDK") from error
     except msgspec.DecodeError as error:
         raise ModelError(f"{root / 'manifest.json'} is damaged: {error}") from error
+    if not manifest:
+        raise ModelError(f"{root / 'manifest.json'} names no file; reinstall the SDK")
     for file, wanted in manifest.items():
         yield Checked(file, wanted, _fault(root / file, wanted))
 

@@ -4,6 +4,9 @@ The contract (docs/reference/models.md): input `rgb` uint8 [N, H, W, 3], output 
 [N, H, W], object where > 0, and optionally `score` float32 [N].
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# (onnxruntime types only a part of itself)
+
 from __future__ import annotations
 
 import hashlib
@@ -40,7 +43,7 @@ class Network:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.name = _name(path)
-        options = onnxruntime.SessionOptions()
+        options: Any = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
@@ -54,11 +57,11 @@ class Network:
                 f"the released ones ({str(error).splitlines()[0][:160]})"
             ) from error
         self.input = _input_size(path, self._session)
-        self._scored = any(output.name == "score" for output in self._session.get_outputs())
+        self._scored = "score" in _tensors(self._session.get_outputs())
 
     def logits(self, rgb: Picture) -> tuple[Logits, npt.NDArray[np.float32]]:
         """rgb [N, H, W, 3] uint8 to logits [N, H, W] and score [N]."""
-        outputs: list[Any] = self._session.run(  # pyright: ignore[reportUnknownMemberType]
+        outputs: Any = self._session.run(
             ["logits", "score"] if self._scored else ["logits"], {"rgb": rgb}
         )
         logits: Logits = outputs[0]
@@ -90,8 +93,8 @@ def _name(path: Path) -> str:
 
 
 def _input_size(path: Path, session: onnxruntime.InferenceSession) -> Size:
-    inputs = {i.name: (i.type, i.shape) for i in session.get_inputs()}
-    outputs = {o.name: (o.type, o.shape) for o in session.get_outputs()}
+    inputs = _tensors(session.get_inputs())
+    outputs = _tensors(session.get_outputs())
     kind, shape = inputs.get("rgb", ("", []))
     if len(inputs) != 1 or kind != "tensor(uint8)" or len(shape) != 4 or shape[3] != 3:
         raise ModelError(
@@ -108,3 +111,8 @@ def _input_size(path: Path, session: onnxruntime.InferenceSession) -> Size:
     if not (isinstance(height, int) and isinstance(width, int) and max(height, width) <= 256):
         raise ModelError(f"{path} has an input of {width}x{height}; 1 to 256 a side is wanted")
     return Size(width, height)
+
+
+def _tensors(arguments: Any) -> dict[str, tuple[str, list[Any]]]:
+    """onnxruntime's descriptions as name to (type, shape)."""
+    return {argument.name: (argument.type, argument.shape) for argument in arguments}

@@ -15,7 +15,8 @@ import numpy as np
 from glasses_sdk.crop import crop
 from glasses_sdk.geometry import padded, visible
 from glasses_sdk.network import Network
-from glasses_sdk.sensors.synthetic import Landing, Picture, Truth, World
+from glasses_sdk.sensors.cutouts import Picture
+from glasses_sdk.sensors.synthetic import Landing, Truth, World
 from glasses_sdk.types import Bits, Mask, Size
 
 __all__ = ["Report", "score"]

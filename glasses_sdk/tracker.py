@@ -6,17 +6,19 @@ Position and velocity are a Kalman filter (filterpy) with constant velocity over
 All times are arguments; nothing here reads a clock.
 """
 
+# pyright: reportUnknownMemberType=false
+# (filterpy types only a part of itself)
+
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
-from filterpy.common import Q_discrete_white_noise
 from filterpy.kalman import KalmanFilter
 
 from glasses_sdk.geometry import mask_box, padded, visible
-from glasses_sdk.types import Bits, Mask, Roi, RoiState, Size
+from glasses_sdk.types import Bits, Mask, Matrix, Roi, RoiState, Size
 
 __all__ = ["RoiTracker", "TrackerConfig"]
 
@@ -297,11 +299,17 @@ def _measure(track: _Track, box: Roi, time_ns: int) -> None:
     size = max(track.width, track.height)
     kalman = track.kalman
     kalman.F = np.eye(4) + np.diag([dt, dt], 2)
-    kalman.Q = Q_discrete_white_noise(2, max(dt, 1e-3), (_PUSH * size) ** 2, 2, order_by_dim=False)
+    kalman.Q = _process_noise(max(dt, 1e-3), _PUSH * size)
     kalman.R = np.eye(2) * (_BLUR * size) ** 2
     kalman.predict()
     kalman.update(np.array([[box.centre[0]], [box.centre[1]]]))
     track.time_ns = max(time_ns, track.time_ns)
+
+
+def _process_noise(dt: float, push: float) -> Matrix:
+    """Q of a constant velocity disturbed by a piecewise constant push (Bar-Shalom 2001, 6.3.2)."""
+    gain = np.array([[dt**2 / 2, 0.0], [0.0, dt**2 / 2], [dt, 0.0], [0.0, dt]])
+    return push**2 * gain @ gain.T
 
 
 _PUSH = 4.0  # object sizes a second squared: how hard objects accelerate

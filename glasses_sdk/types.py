@@ -12,7 +12,7 @@ import numpy.typing as npt
 __all__ = ["Bits", "Gaze", "HeadPose", "Mask", "Matrix", "Roi", "RoiState", "Size"]
 
 Matrix = npt.NDArray[np.float64]
-"""A 3 x 3 homography of points (x, y, 1) in the pixel-centre convention."""
+"""Of floats; as a map of points (x, y, 1), 3 x 3 in the pixel-centre convention."""
 
 Bits = npt.NDArray[np.bool_]
 """A mask's cells, [height, width], True = object."""

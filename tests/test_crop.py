@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import glasses_sdk.crop
@@ -22,6 +22,7 @@ regions = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(regions, inputs, st.booleans())
 def test_a_crop_is_the_part_inside_the_frame_resized(roi: Roi, size: Size, nearest: bool):
     part = FRAME[max(int(roi.top), 0) : int(roi.bottom), max(int(roi.left), 0) : int(roi.right)]
@@ -30,6 +31,7 @@ def test_a_crop_is_the_part_inside_the_frame_resized(roi: Roi, size: Size, neare
     assert np.array_equal(crop(FRAME, roi, size, nearest=nearest), wanted)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 39), st.integers(0, 29), inputs)
 def test_a_region_of_one_pixel_is_that_pixel_everywhere(x: int, y: int, size: Size):
     seen = crop(FRAME, Roi(x, y, 1, 1), size)
@@ -59,6 +61,7 @@ def test_the_frame_is_left_as_it_was():
     assert np.array_equal(FRAME, before)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 20), st.integers(0, 15), st.integers(1, 4), st.integers(1, 4))
 def test_a_mask_cut_out_and_drawn_back_is_the_mask(left, top, right, down):
     truth = FRAME[..., 0] > 127
@@ -70,6 +73,7 @@ def test_a_mask_cut_out_and_drawn_back_is_the_mask(left, top, right, down):
     assert np.array_equal(drawn, truth & inside)
 
 
+@settings(deadline=None)
 @given(st.integers(-10, 30), st.integers(-10, 15), st.integers(18, 40), st.integers(18, 40))
 def test_a_picture_is_sampled_where_the_mask_says_that_its_cells_lie(left, top, width, height):
     """On a ramp a bilinear sample is its own position, so the cells' places can be read off it."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from glasses_sdk.geometry import apply, mask_box, padded, square, visible
@@ -14,6 +14,7 @@ regions = st.builds(Roi, edges, edges, lengths, lengths)
 frames = st.builds(Size, st.integers(1, 50), st.integers(1, 50))
 
 
+@settings(deadline=None)
 @given(st.integers(-40, 40), st.integers(-40, 40), st.integers(1, 70), st.integers(1, 70), frames)
 def test_of_whole_pixels_exactly_those_inside_the_frame_are_seen(left, top, width, height, frame):
     columns = set(range(left, left + width)) & set(range(frame.width))
@@ -25,6 +26,7 @@ def test_of_whole_pixels_exactly_those_inside_the_frame_are_seen(left, top, widt
         assert seen == Roi(min(columns), min(rows), len(columns), len(rows))
 
 
+@settings(deadline=None)
 @given(regions, frames)
 @example(Roi(9.9, 0, 0.2, 5), Size(10, 5))
 @example(Roi(-0.1, -0.1, 0.2, 0.2), Size(10, 5))
@@ -45,6 +47,7 @@ def test_what_is_seen_is_whole_pixels_of_the_frame(roi: Roi, frame: Size):
         assert seen.bottom <= frame.height
 
 
+@settings(deadline=None)
 @given(regions, frames)
 def test_the_edges_seen_are_within_half_a_pixel_of_the_cut(roi: Roi, frame: Size):
     seen = visible(roi, frame)
@@ -56,6 +59,7 @@ def test_the_edges_seen_are_within_half_a_pixel_of_the_cut(roi: Roi, frame: Size
         assert abs(seen.bottom - min(roi.bottom, frame.height)) <= 0.5
 
 
+@settings(deadline=None)
 @given(regions, frames)
 def test_what_has_been_seen_once_is_seen_the_same_again(roi: Roi, frame: Size):
     seen = visible(roi, frame)
@@ -78,6 +82,7 @@ def test_padding_adds_its_share_on_each_side():
     assert (grown.width, grown.height) == pytest.approx((36, 48))
 
 
+@settings(deadline=None)
 @given(regions)
 def test_a_square_has_the_longer_side_and_the_same_middle(roi: Roi):
     made = square(roi)
@@ -94,6 +99,7 @@ def test_an_empty_mask_has_no_box():
     assert mask_box(np.zeros((4, 4), np.bool_), Roi(0, 0, 4, 4)) is None
 
 
+@settings(deadline=None)
 @given(
     st.integers(1, 5), st.integers(1, 5), st.integers(0, 9), st.integers(0, 9), st.integers(0, 999)
 )

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi, Size
@@ -53,6 +53,7 @@ def possible(mask: Mask, size: Size, x: int, y: int) -> set[bool]:
     }
 
 
+@settings(deadline=None)
 @given(masks())
 def test_the_full_mask_shows_in_each_pixel_the_cell_under_its_centre(mask: Mask):
     full = mask.full()
@@ -65,6 +66,7 @@ def test_the_full_mask_shows_in_each_pixel_the_cell_under_its_centre(mask: Mask)
         assert full[y, x] == (inside and mask.bits[v, u])
 
 
+@settings(deadline=None)
 @given(masks(), st.integers(1, 50), st.integers(1, 50))
 def test_the_full_mask_fits_a_display_of_any_size(mask: Mask, width: int, height: int):
     display = Size(width, height)
@@ -74,6 +76,7 @@ def test_the_full_mask_fits_a_display_of_any_size(mask: Mask, width: int, height
         assert bool(full[y, x]) in possible(mask, display, x, y)
 
 
+@settings(deadline=None)
 @given(masks())
 def test_a_cells_centre_lies_where_the_protocol_says(mask: Mask):
     for u, v in ((0, 0), (mask.size.width - 1, mask.size.height - 1), (3, 7)):
@@ -87,6 +90,7 @@ def test_a_cells_centre_lies_where_the_protocol_says(mask: Mask):
         )
 
 
+@settings(deadline=None)
 @given(masks())
 def test_the_edges_of_the_cells_are_the_edges_of_the_region(mask: Mask):
     first = mask.to_sensor() @ (-0.5, -0.5, 1)
@@ -95,12 +99,14 @@ def test_the_edges_of_the_cells_are_the_edges_of_the_region(mask: Mask):
     assert last[:2] + 0.5 == pytest.approx([mask.roi.right, mask.roi.bottom])
 
 
+@settings(deadline=None)
 @given(masks(), st.floats(-50, 50), st.floats(-50, 50))
 def test_from_a_cell_to_the_sensor_and_back_is_where_it_began(mask: Mask, u: float, v: float):
     there = mask.to_sensor()
     assert np.linalg.inv(there) @ (there @ (u, v, 1)) == pytest.approx([u, v, 1], abs=1e-9)
 
 
+@settings(deadline=None)
 @given(masks())
 def test_a_pixel_brought_into_the_cells_finds_what_the_full_mask_shows(mask: Mask):
     full = mask.full()

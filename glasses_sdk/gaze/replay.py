@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from math import nan
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from glasses_sdk.errors import DataError
 from glasses_sdk.types import Gaze
@@ -54,36 +55,56 @@ def read_recording(path: Path) -> list[Gaze]:
     that is wrong: a time that goes back or is no whole number, a point that is missing or NaN.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
             if rows.fieldnames != _COLUMNS:
                 raise DataError(
-                    f"{path} has columns {rows.fieldnames}; a gaze recording has {_COLUMNS}"
+                    f"{path} has the columns {rows.fieldnames or 'none'}; "
+                    f"a gaze recording begins with {','.join(_COLUMNS)}"
                 )
-            return _in_order(path, [_sample(path, n, row) for n, row in enumerate(rows, 2)])
+            return list(_in_order(path, rows))
     except OSError as error:
         raise DataError(f"cannot read gaze recording {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is no CSV text: {error}") from error
 
 
-def _sample(path: Path, line: int, row: dict[str, str | None]) -> Gaze:
-    try:
-        time_ns = int(row["time_ns"] or "")
-        confidence = float(row["confidence"] or "nan")
-        x, y = (float(row[name] or "nan") for name in ("x", "y"))
-        return Gaze(time_ns, x, y, confidence)
-    except ValueError as error:
-        raise DataError(
-            f"{path}, line {line}: {error}; a sample without a point has confidence 0"
-        ) from error
-
-
-def _in_order(path: Path, samples: list[Gaze]) -> list[Gaze]:
-    for line, (one, other) in enumerate(zip(samples[:-1], samples[1:], strict=True), 3):
-        if other.time_ns < one.time_ns:
+def _in_order(path: Path, rows: csv.DictReader[str]) -> Iterator[Gaze]:
+    before = None
+    for row in rows:
+        where = f"{path}, line {rows.line_num}"
+        try:
+            sample = _sample(row)
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+        if before is not None and sample.time_ns < before:
             raise DataError(
-                f"{path}, line {line}: time goes back from {one.time_ns} to {other.time_ns} ns; "
+                f"{where}: time goes back from {before} to {sample.time_ns} ns; "
                 f"sort the file by time_ns"
             )
-    return samples
+        before = sample.time_ns
+        yield sample
+
+
+def _sample(row: dict[str, str | None]) -> Gaze:
+    """Raises ValueError that names the field."""
+    if len(row) > len(_COLUMNS):
+        raise ValueError(f"there are more than {len(_COLUMNS)} fields")
+    time_ns = _number(row, "time_ns", int, "a whole number of ns")
+    confidence = _number(row, "confidence", float, "a number in 0 to 1")
+    if confidence == 0 and not (row["x"] and row["y"]):
+        return Gaze(time_ns, nan, nan, 0.0)
+    x, y = (_number(row, name, float, "a number, or confidence is 0") for name in ("x", "y"))
+    return Gaze(time_ns, x, y, confidence)
+
+
+NumberT = TypeVar("NumberT", int, float)
+
+
+def _number(
+    row: dict[str, str | None], name: str, kind: Callable[[str], NumberT], wanted: str
+) -> NumberT:
+    try:
+        return kind(row[name] or "")
+    except ValueError as error:
+        raise ValueError(f"{name} is {wanted}, not {row[name] or 'empty'}") from error

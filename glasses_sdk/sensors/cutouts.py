@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
-from math import floor, log2
+from math import floor, log2, sqrt
 from pathlib import Path
 
 import cv2
@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_sdk.errors import ConfigError, DataError
-from glasses_sdk.types import Size
+from glasses_sdk.types import Bits, Size
 
-__all__ = ["Cutout", "Level", "background", "load_cutouts"]
+__all__ = ["Cutout", "Drawn", "Level", "Picture", "background", "load_cutouts", "scale"]
 
 Picture = npt.NDArray[np.uint8]
 
@@ -70,6 +70,65 @@ class Cutout:
         halvings = floor(log2(1 / max(scale, 1e-6)))
         return self.levels[min(max(halvings, 0), len(self.levels) - 1)]
 
+    def drawn(self, pose: npt.NDArray[np.float64], frame: Size) -> Drawn | None:
+        """How it is drawn where `pose` puts it ([2, 3], its pixels to frame pixels).
+
+        None where nothing of it is in the frame.
+        """
+        width, height = self.size.width, self.size.height
+        corners = pose @ [[0, width, 0, width], [0, 0, height, height], [1, 1, 1, 1]]
+        left, top = (max(floor(low) - 2, 0) for low in corners.min(axis=1))
+        right, bottom = (floor(high) + 3 for high in corners.max(axis=1))
+        right, bottom = min(right, frame.width), min(bottom, frame.height)
+        if left >= right or top >= bottom:
+            return None
+        level = self.level(scale(pose))
+        matrix = pose @ level.matrix - [[0, 0, left], [0, 0, top]]
+        return Drawn(left, top, (right - left, bottom - top), matrix, level)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Where a cut-out is drawn: a rectangle of whole frame pixels, and the matrix into it."""
+
+    left: int
+    top: int
+    size: tuple[int, int]  # width, height
+    matrix: npt.NDArray[np.float64]
+    level: Level
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        width, height = self.size
+        return slice(self.top, self.top + height), slice(self.left, self.left + width)
+
+    def colour(self) -> Picture:
+        return self._warp(self.level.colour, (0, 0, 0))
+
+    def veil(self) -> Picture:
+        return self._warp(self.level.veil, (255, 255, 255))
+
+    def bits(self) -> Bits:
+        """At least half of the pixel is the object's."""
+        return self._warp(self.level.veil[..., 0], (255,)) < 128
+
+    def hide(self, bits: Bits, behind: Drawn) -> None:
+        """Clears the bits of what is drawn behind this, where this covers it."""
+        left, top = max(behind.left, self.left), max(behind.top, self.top)
+        right = min(behind.left + behind.size[0], self.left + self.size[0])
+        bottom = min(behind.top + behind.size[1], self.top + self.size[1])
+        if left < right and top < bottom:
+            hidden = bits[behind.within(left, top, right, bottom)]
+            hidden &= ~self.bits()[self.within(left, top, right, bottom)]
+
+    def within(self, left: int, top: int, right: int, bottom: int) -> tuple[slice, slice]:
+        """A rectangle of the frame as rows and columns of this."""
+        return slice(top - self.top, bottom - self.top), slice(left - self.left, right - self.left)
+
+    def _warp(self, source: Picture, outside: tuple[int, ...]) -> Picture:
+        picture = cv2.warpAffine(source, self.matrix, self.size, borderValue=outside)
+        return np.asarray(picture, np.uint8)
+
 
 class _Outline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     photograph: str
@@ -92,7 +151,10 @@ def background(name: str, seed: int, size: Size) -> Picture:
     if name not in _RAMPS:
         raise DataError(f"no background {name!r}; known: {', '.join(_RAMPS)}")
     grey = _photograph(f"{name}.png")[..., 0]
-    grey = cv2.resize(grey, None, fx=_TEXTURE_ZOOM, fy=_TEXTURE_ZOOM, interpolation=cv2.INTER_CUBIC)
+    zoomed = cv2.resize(
+        grey, None, fx=_TEXTURE_ZOOM, fy=_TEXTURE_ZOOM, interpolation=cv2.INTER_CUBIC
+    )
+    grey = np.asarray(zoomed, np.uint8)
     tiled = np.pad(grey, _beyond((size.height, size.width), grey.shape), mode="reflect")[
         : size.height, : size.width
     ]
@@ -100,6 +162,11 @@ def background(name: str, seed: int, size: Size) -> Picture:
     table = [np.interp(np.arange(256), (0, 128, 255), ramp[:, channel]) for channel in range(3)]
     coloured = np.stack([np.asarray(curve, np.float32)[tiled] for curve in table], axis=-1)
     return np.clip(coloured * _light(seed, size), 0, 255).astype(np.uint8)
+
+
+def scale(pose: npt.NDArray[np.float64]) -> float:
+    """Frame pixels a cut-out pixel."""
+    return sqrt(abs(float(np.linalg.det(pose[:, :2]))))
 
 
 def _beyond(wanted: tuple[int, int], there: tuple[int, ...]) -> list[tuple[int, int]]:
@@ -163,8 +230,8 @@ def _levels(colour: npt.NDArray[np.float32], opacity: npt.NDArray[np.float32]) -
     levels = [_level(colour, opacity, 1.0, 1.0)]
     while min(opacity.shape) >= 4:
         half = (max(opacity.shape[1] // 2, 1), max(opacity.shape[0] // 2, 1))
-        colour = np.asarray(cv2.resize(colour, half, interpolation=cv2.INTER_AREA))
-        opacity = np.asarray(cv2.resize(opacity, half, interpolation=cv2.INTER_AREA))
+        colour = np.asarray(cv2.resize(colour, half, interpolation=cv2.INTER_AREA), np.float32)
+        opacity = np.asarray(cv2.resize(opacity, half, interpolation=cv2.INTER_AREA), np.float32)
         levels.append(_level(colour, opacity, width / half[0], height / half[1]))
     return levels
 

@@ -9,13 +9,15 @@ velocity is 1.875 times the mean.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import hypot, nan
 from typing import Protocol
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from glasses_sdk.types import Bits, Gaze, Size
 
@@ -27,6 +29,8 @@ SAMPLE_NS = 5_000_000  # 200 Hz
 ENOUGH = 0.6  # visible share of an object below which nobody looks at it
 _STEP_S = 0.1  # how often visibility is checked ahead
 _BLOCK = 200  # samples whose noise is drawn together
+_AHEAD_S = 5  # how far `gaze` plans ahead, a little at each call, so that no call takes long
+_AHEAD_STEPS = 2
 
 Point = tuple[float, float]
 
@@ -90,19 +94,23 @@ class _Movement:
 
 
 class Eyes:
-    """A plan of looks that grows as far as it is asked for; the same for the same seed."""
+    """A plan of looks that grows as far as it is asked for; the same for the same seed.
+
+    Planning is a generator that pauses after each look at what is visible, the costly part.
+    """
 
     def __init__(self, sight: Sight, seed: int) -> None:
         self._sight = sight
         self._seed = seed
         self._rng = np.random.default_rng([seed, 1])
-        self._now_s = 0.1
+        self._now_s = self._planned_s = 0.1
         self._last: int | None = None
         self._next_blink_s = float(self._rng.uniform(1, 4))
         middle = (sight.size.width / 2, sight.size.height / 2)
         self._movements = [_Movement(0.0, lambda _: middle)]
         self._dwells: list[Dwell] = []
         self._blinks: list[tuple[float, float]] = []
+        self._planning = self._looks()
 
     def dwells(self, until_s: float) -> list[Dwell]:
         """Those that begin before a time."""
@@ -118,7 +126,9 @@ class Eyes:
     def gaze(self, start_ns: int, stop_ns: int) -> list[Gaze]:
         """The samples in [start_ns, stop_ns) from the first frame on, in 0 to 1 of the frame."""
         first = max(-(-start_ns // SAMPLE_NS), 0)
-        return [self._sample(i) for i in range(first, -(-stop_ns // SAMPLE_NS))]
+        samples = [self._sample(i) for i in range(first, -(-stop_ns // SAMPLE_NS))]
+        self._plan_ahead(stop_ns / 1e9)
+        return samples
 
     def _sample(self, i: int) -> Gaze:
         time_s = i * SAMPLE_NS / 1e9
@@ -126,16 +136,12 @@ class Eyes:
         if self._shut(time_s):
             return Gaze(i * SAMPLE_NS, nan, nan, 0.0)
         x, y = self._at(time_s)
-        noise = self._noise(i // _BLOCK)[i % _BLOCK]
+        noise = _noise(self._seed, i // _BLOCK)[i % _BLOCK] * self._noise_px()
         return Gaze(
             i * SAMPLE_NS,
             min(max((x + 0.5 + float(noise[0])) / self._sight.size.width, 0.0), 1.0),
             min(max((y + 0.5 + float(noise[1])) / self._sight.size.height, 0.0), 1.0),
         )
-
-    def _noise(self, block: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-        rng = np.random.default_rng([self._seed, 2, block])
-        return rng.normal(0, self._noise_px(), (_BLOCK, 2))
 
     def _noise_px(self) -> float:
         """Of one axis and one of the two halves: four such variances make the whole."""
@@ -150,20 +156,33 @@ class Eyes:
         return self._movements[i].at(time_s)
 
     def _plan(self, until_s: float) -> None:
-        while self._now_s <= until_s:
-            self._plan_look()
+        while self._planned_s <= until_s:
+            next(self._planning)
 
-    def _plan_look(self) -> None:
+    def _plan_ahead(self, time_s: float) -> None:
+        for _ in range(_AHEAD_STEPS):
+            if self._planned_s < time_s + _AHEAD_S:
+                next(self._planning)
+
+    def _looks(self) -> Generator[None, None, None]:
+        while True:
+            yield from self._plan_look()
+            self._planned_s = self._now_s
+
+    def _plan_look(self) -> Generator[None, None, None]:
         things = [i for i in range(self._sight.objects) if i != self._last]
         for thing in self._rng.permutation(things):
-            if self._worth_a_look(int(thing)):
-                self._plan_dwell(int(thing))
+            if (yield from self._worth_a_look(int(thing))):
+                yield from self._plan_dwell(int(thing))
                 return
         self._rest(0.25)
 
-    def _worth_a_look(self, thing: int) -> bool:
-        times = self._now_s + np.arange(0, 1.2, 2 * _STEP_S)
-        return all(self._sight.view(thing, float(t)).share >= ENOUGH + 0.05 for t in times)
+    def _worth_a_look(self, thing: int) -> Generator[None, None, bool]:
+        for time_s in self._now_s + np.arange(0, 1.2, 2 * _STEP_S):
+            if self._sight.view(thing, float(time_s)).share < ENOUGH + 0.05:
+                return False
+            yield
+        return True
 
     def _rest(self, length_s: float) -> None:
         """Nothing to look at: the eyes stay where they are."""
@@ -171,31 +190,34 @@ class Eyes:
         self._movements.append(_Movement(self._now_s, lambda _: here))
         self._now_s += length_s
 
-    def _plan_dwell(self, thing: int) -> None:
+    def _plan_dwell(self, thing: int) -> Generator[None, None, None]:
         spot = self._jump(thing)
         start_s = self._now_s
-        stop_s = self._visible_until(thing, start_s + float(self._rng.uniform(1, 3)))
+        wanted_s = start_s + float(self._rng.uniform(1, 3))
+        stop_s = yield from self._visible_until(thing, wanted_s)
         while self._now_s < stop_s:
-            self._now_s = self._fixation_end(thing, spot, stop_s)
+            self._now_s = yield from self._fixation_end(thing, spot, stop_s)
             if self._now_s < stop_s:
                 spot = self._jump(thing)
         self._dwells.append(Dwell(thing, start_s, self._now_s))
         self._last = thing
         self._plan_blink(self._dwells[-1])
 
-    def _visible_until(self, thing: int, stop_s: float) -> float:
+    def _visible_until(self, thing: int, stop_s: float) -> Generator[None, None, float]:
         for time_s in _steps(self._now_s, stop_s):
             if self._sight.view(thing, time_s).share < ENOUGH:
                 return time_s - _STEP_S
+            yield
         return stop_s
 
-    def _fixation_end(self, thing: int, spot: Point, stop_s: float) -> float:
+    def _fixation_end(self, thing: int, spot: Point, stop_s: float) -> Generator[None, None, float]:
         """When the eyes are led on within the object: at the latest when their point is hidden."""
         end_s = min(self._now_s + float(self._rng.uniform(0.35, 1.1)), stop_s)
         for time_s in _steps(self._now_s, end_s):
             aim = self._sight.place(thing, spot, time_s)
             if not self._sight.view(thing, time_s).shows(aim):
                 return time_s
+            yield
         return end_s
 
     def _plan_blink(self, dwell: Dwell) -> None:
@@ -249,3 +271,9 @@ def _steps(start_s: float, stop_s: float) -> Iterator[float]:
 def _minimum_jerk(s: float) -> float:
     """Share of the way after the share `s` of the time (Flash and Hogan 1985)."""
     return s * s * s * (10 - 15 * s + 6 * s * s)
+
+
+@lru_cache(maxsize=4)
+def _noise(seed: int, block: int) -> npt.NDArray[np.float64]:
+    """Unit noise of a block of samples, [_BLOCK, 2]."""
+    return np.random.default_rng([seed, 2, block]).standard_normal((_BLOCK, 2))

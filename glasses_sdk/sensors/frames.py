@@ -7,6 +7,7 @@ Frames live inside a sensor only. The newest wins: whoever is late misses frames
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ __all__ = ["Frame", "Frames", "Images", "Pace", "Schedule", "Video", "Webcam"]
 
 Pace = Literal["realtime", "every"]
 Picture = npt.NDArray[np.uint8]
+
+# What a decoder has to say goes into our errors' one sentence, not beside it on standard error.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 _FIRST_FRAME_S = 5.0
@@ -58,6 +63,10 @@ class Frames(Protocol):
         """When the next frame is due."""
         ...
 
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        """Number the next frame `seq`, in what began at `first_frame_ns`; before any `read`."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -73,6 +82,10 @@ class Schedule:
         self._period_ns = 1e9 / fps
         self._pace = pace
         self._limit = limit
+
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        """Go on with frame `seq` of what began at `first_frame_ns`."""
+        self.next, self.first_frame_ns = seq, first_frame_ns
 
     def due_ns(self, seq: int) -> int:
         """The time of this frame."""
@@ -126,6 +139,10 @@ class Video:
     def next_ns(self) -> int:
         return self._schedule.due_ns(self._schedule.next)
 
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        self._schedule.resume(seq, first_frame_ns)
+        self.first_frame_ns = first_frame_ns
+
     def close(self) -> None:
         self._capture.release()
 
@@ -134,9 +151,10 @@ class Video:
             picture, self._held = self._held[1], None
             return picture
         while self._at < seq:  # grabbing decodes nothing that can be left undecoded
-            if not self._capture.grab() and not self._again():
+            if self._capture.grab():
+                self._at += 1
+            elif not self._again():
                 return None
-            self._at += 1
         picture = self._decode()
         if picture is None and self._again():
             picture = self._decode()
@@ -147,7 +165,7 @@ class Video:
         """Go back to the start when the file has really ended and is to be looped."""
         told = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         given = self._at - self._start
-        if given < 0.95 * told - 1:
+        if given == 0 or given < 0.95 * told - 1:
             raise DeviceLost(
                 f"video {self._path} breaks off after frame {given} of {told}: it is damaged, "
                 f"copy it again"
@@ -199,6 +217,10 @@ class Images:
     def next_ns(self) -> int:
         return self._schedule.due_ns(self._schedule.next)
 
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        self._schedule.resume(seq, first_frame_ns)
+        self.first_frame_ns = first_frame_ns
+
     def close(self) -> None:
         pass
 
@@ -220,6 +242,7 @@ class Webcam:
         self._fresh = threading.Condition()
         self._newest: Frame | None = None
         self._seen = -1
+        self._next = 0
         self._period_ns = 1e9 / 30
         self._over: str | None = None
         self._closing = False
@@ -246,6 +269,11 @@ class Webcam:
         newest = self._newest
         return round((newest.time_ns if newest else time.monotonic_ns()) + self._period_ns)
 
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        with self._fresh:
+            self._next, self._seen = seq, seq - 1
+        self.first_frame_ns = first_frame_ns
+
     def close(self) -> None:
         self._closing = True
         self._thread.join(timeout=1.0)
@@ -261,7 +289,6 @@ class Webcam:
         return self._newest is not None and self._newest.seq > self._seen
 
     def _take(self) -> None:
-        seq = 0
         while not self._closing:
             there, picture = self._capture.read()
             now = time.monotonic_ns()
@@ -269,8 +296,12 @@ class Webcam:
                 if there:
                     if self._newest is not None:
                         self._period_ns += 0.1 * (now - self._newest.time_ns - self._period_ns)
-                    self._newest = Frame(picture, now, seq)  # pyright: ignore[reportArgumentType]
-                    seq += 1
+                    self._newest = Frame(
+                        picture,  # pyright: ignore[reportArgumentType]
+                        now,
+                        self._next,
+                    )
+                    self._next += 1
                 else:
                     self._over = "is gone: unplugged, or taken by another program"
                 self._fresh.notify_all()

@@ -35,6 +35,8 @@ class HostSpec(msgspec.Struct, frozen=True):
 
     source  `webcam:0`, `video:FILE`, `images:DIR` or `synthetic:SEED`
     frames  how many; a recording that is shorter is looped
+    start   number of the first frame, counted from `first_frame_ns` on: set to go on with a
+            recording or a session whose first part has been seen already
     """
 
     source: str
@@ -43,11 +45,22 @@ class HostSpec(msgspec.Struct, frozen=True):
     frames: int | None = None
     images_hz: float = 2.0
     threads: int = 1
+    start: int = 0
+    first_frame_ns: int = 0
 
     @property
     def lockstep(self) -> bool:
         """Whether each frame waits for its aim."""
         return self.pace == "every"
+
+    @property
+    def live(self) -> bool:
+        """Whether it is a camera, which may come back after it was lost."""
+        return self.source.startswith("webcam")
+
+    def resumed(self, start: int, first_frame_ns: int) -> HostSpec:
+        """The same, going on with frame `start`."""
+        return msgspec.structs.replace(self, start=start, first_frame_ns=first_frame_ns)
 
 
 class HostEngine:
@@ -92,7 +105,10 @@ class HostEngine:
 def open_engine(spec: HostSpec) -> HostEngine:
     """The network first: a wrong model is found before a camera's light goes on."""
     network = Network(Path(spec.model), spec.threads)
-    return HostEngine(_open_frames(spec), network)
+    frames = _open_frames(spec)
+    if spec.start:
+        frames.resume(spec.start, spec.first_frame_ns)
+    return HostEngine(frames, network)
 
 
 def _open_frames(spec: HostSpec) -> Frames:

@@ -13,6 +13,7 @@ import os
 import select
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -23,13 +24,17 @@ from glasses_sdk.geometry import visible
 from glasses_sdk.protocols import Health, SensorInfo
 from glasses_sdk.types import Bits, Mask, Roi, Size
 
-__all__ = ["Engine", "Link", "Seen", "pipes", "serve"]
+__all__ = ["Engine", "Hangup", "Link", "Seen", "pipes", "serve"]
 
 _HELLO = struct.Struct("<H4IQ16s48s7s16s200s")  # fault length, sizes, first frame, names, fault
 _SEEN = struct.Struct("<BIQqq4iIfH")  # kind, aim, seq, time, next, roi, dropped, score, text
 _AIM = struct.Struct("<IqB4d")  # number, newest mask seen, whether there is a region, region
 _MASK, _FAULT, _END = 1, 2, 3
 _TEXT = 200
+
+
+class Hangup(DeviceLost):
+    """The sensor's end hung up without a word."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -236,10 +241,8 @@ class Link:
         self._number += 1
         self._asked = visible(roi, self.info.size) if roi else None
         record = _Aim(self._number, self._newest_seen, self._asked).pack()
-        try:
+        with suppress(BrokenPipeError):
             os.write(self._aims, record)
-        except BrokenPipeError:
-            pass
 
     @property
     def next_ns(self) -> int:
@@ -266,7 +269,7 @@ class Link:
             except BlockingIOError:
                 return None
             if not piece:
-                raise DeviceLost("the sensor's process has died")
+                raise Hangup("the sensor's process has died")
             self._partial += piece
         if len(self._partial) < self._size:
             return None
@@ -312,7 +315,7 @@ def _read_hello(records: int, seconds: float) -> SensorInfo:
         raise DeviceError(f"the sensor has not opened within {seconds:.0f} s")
     record = os.read(records, _HELLO.size)
     if len(record) < _HELLO.size:
-        raise DeviceError("the sensor's process died while opening")
+        raise Hangup("the sensor's process died while opening")
     fault, w, h, mask_w, mask_h, first, kind, model, isolation, tensor, text = _HELLO.unpack(record)
     if fault:
         _raise(text[:fault].decode(errors="replace"))

@@ -10,24 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import sqrt
 from pathlib import Path
 from typing import Self
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 
-from glasses_sdk.errors import DataError
+from glasses_sdk.errors import ConfigError, DataError
 from glasses_sdk.geometry import mask_box
-from glasses_sdk.sensors.cutouts import Cutout, Level, background, load_cutouts
+from glasses_sdk.sensors.cutouts import Cutout, Drawn, Picture, background, load_cutouts, scale
 from glasses_sdk.sensors.eyes import Eyes, Point, View
+from glasses_sdk.sensors.frames import Frame, Pace, Schedule
 from glasses_sdk.sensors.world import Affine, Script, make_script, read_script, write_script
 from glasses_sdk.types import Bits, Gaze, Roi, Size
 
-__all__ = ["Landing", "Truth", "World", "WorldGaze"]
-
-Picture = npt.NDArray[np.uint8]
+__all__ = ["Landing", "SyntheticFrames", "Truth", "World", "WorldGaze", "open_world"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,37 +47,6 @@ class Landing:
     frame: int
     thing: int
     stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a cut-out is drawn: a rectangle of whole pixels, and the matrix into it."""
-
-    left: int
-    top: int
-    size: tuple[int, int]  # width, height
-    matrix: Affine
-    level: Level
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        width, height = self.size
-        return slice(self.top, self.top + height), slice(self.left, self.left + width)
-
-    def colour(self) -> Picture:
-        return self._warp(self.level.colour, (0, 0, 0))
-
-    def veil(self) -> Picture:
-        return self._warp(self.level.veil, (255, 255, 255))
-
-    def bits(self) -> Bits:
-        """At least half of the pixel is the object's."""
-        return self._warp(self.level.veil[..., 0], (255,)) < 128
-
-    def _warp(self, source: Picture, outside: tuple[int, ...]) -> Picture:
-        return np.asarray(
-            cv2.warpAffine(source, self.matrix, self.size, borderValue=outside), np.uint8
-        )
 
 
 class World:
@@ -175,8 +141,9 @@ class World:
             return View(0, 0, np.zeros((1, 1), np.bool_), 0.0)
         bits = place.bits()
         for other in range(thing + 1, self.objects):
-            self._hide(bits, place, self._drawn(other, time_s))
-        area = self._cutouts[thing].area * _scale(self._pose(thing, time_s)) ** 2
+            if front := self._drawn(other, time_s):
+                front.hide(bits, place)
+        area = self._cutouts[thing].area * scale(self._pose(thing, time_s)) ** 2
         share = np.count_nonzero(bits) / area if area else 0.0
         return View(place.left, place.top, bits, min(float(share), 1.0))
 
@@ -199,37 +166,10 @@ class World:
     def _pose(self, thing: int, time_s: float) -> Affine:
         return self.script.pose(self.script.actors[thing], self._cutouts[thing].size, time_s)
 
-    def _drawn(self, thing: int, time_s: float) -> _Place | None:
+    def _drawn(self, thing: int, time_s: float) -> Drawn | None:
         """None where nothing of the object is in the frame."""
         pose = self._pose(thing, time_s)
-        size = self._cutouts[thing].size
-        corners = pose @ [[0, size.width, 0, size.width], [0, 0, size.height, size.height], [1] * 4]
-        frame = (self.size.width, self.size.height)
-        left, top = (max(int(low) - 2, 0) for low in corners.min(axis=1))
-        right, bottom = (
-            min(int(high) + 3, end) for high, end in zip(corners.max(axis=1), frame, strict=True)
-        )
-        if left >= right or top >= bottom:
-            return None
-        level = self._cutouts[thing].level(_scale(pose))
-        matrix = pose @ level.matrix - [[0, 0, left], [0, 0, top]]
-        return _Place(left, top, (right - left, bottom - top), matrix, level)
-
-    def _hide(self, bits: Bits, place: _Place, front: _Place | None) -> None:
-        """Clears what an object in front of it covers."""
-        if front is None:
-            return
-        left, top = max(place.left, front.left), max(place.top, front.top)
-        right = min(place.left + place.size[0], front.left + front.size[0])
-        bottom = min(place.top + place.size[1], front.top + front.size[1])
-        if left < right and top < bottom:
-            behind = bits[
-                top - place.top : bottom - place.top, left - place.left : right - place.left
-            ]
-            cover = front.bits()
-            behind &= ~cover[
-                top - front.top : bottom - front.top, left - front.left : right - front.left
-            ]
+        return self._cutouts[thing].drawn(pose, self.size)
 
     def _backdrop(self, time_s: float) -> Picture:
         right, down = self.script.camera(time_s)
@@ -253,9 +193,42 @@ def _find(cutouts: dict[str, Cutout], name: str) -> Cutout:
     return cutouts[name]
 
 
-def _scale(pose: Affine) -> float:
-    """Frame pixels a cut-out pixel."""
-    return sqrt(abs(float(np.linalg.det(pose[:, :2]))))
+def open_world(name: str) -> World:
+    """By its seed or by its file; an empty name is seed 1. Raises ConfigError for anything else."""
+    if not name or name.isdecimal():
+        return World(int(name or 1))
+    if not Path(name).is_file():
+        raise ConfigError(f"a made world has a seed or a file, as in synthetic:7, not {name!r}")
+    return World.from_file(Path(name))
+
+
+class SyntheticFrames:
+    """A made world as a source of frames. `limit` frames in all, endless without."""
+
+    kind = "synthetic"
+
+    def __init__(self, world: World, pace: Pace, limit: int | None) -> None:
+        world.render(0)  # the background is made before the clock starts
+        self._world = world
+        self._schedule = Schedule(world.fps, pace, limit)
+        self.size = world.size
+        self.first_frame_ns = self._schedule.first_frame_ns
+
+    def read(self) -> Frame | None:
+        seq = self._schedule.take()
+        if seq is None:
+            return None
+        return Frame(self._world.render(seq), self._schedule.due_ns(seq), seq, "rgb")
+
+    def next_ns(self) -> int:
+        return self._schedule.due_ns(self._schedule.next)
+
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        self._schedule.resume(seq, first_frame_ns)
+        self.first_frame_ns = first_frame_ns
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class WorldGaze:

@@ -108,7 +108,7 @@ def make_script(seed: int, size: Size, fps: float, cutouts: dict[str, Size]) -> 
         _make_actor(rng, name, float(height), cutouts[name])
         for name, height in zip(names, heights, strict=True)
     ]
-    depth = np.argsort(-heights + rng.normal(0, 0.5, len(names)))
+    depth = [int(i) for i in np.argsort(-heights + rng.normal(0, 0.5, len(names)))]
     return Script(
         seed=seed,
         width=size.width,

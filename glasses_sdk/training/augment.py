@@ -1,5 +1,9 @@
 """What light and lens do to a region's pixels, and to nothing else: batches on any device."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 import torch

@@ -1,5 +1,9 @@
 """Training samples: regions cut from whole decoded pictures, as many and as varied as needed."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator

@@ -1,5 +1,9 @@
 """A trained network as ONNX under the model contract (docs/reference/models.md)."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,9 @@
 """What a mask is judged by while training."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 from torch import Tensor

@@ -13,6 +13,7 @@ Four kinds, so that a network survives an imprecise region:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import exp, log
 
 import numpy as np
 import numpy.typing as npt
@@ -68,9 +69,9 @@ def _misjudged(box: Roi, error: float, rng: np.random.Generator) -> Roi:
 
 def _from_a_look(box: Roi, mask: Bitmap, mix: RegionMix, rng: np.random.Generator) -> Roi:
     x, y = _a_pixel(mask, rng)
-    low, high = np.log(mix.size_error)
-    side = max(box.width, box.height) * (1 + 2 * mix.padding) * np.exp(rng.uniform(low, high))
-    stretch = np.exp(rng.uniform(-0.35, 0.35))
+    low, high = (log(size) for size in mix.size_error)
+    side = max(box.width, box.height) * (1 + 2 * mix.padding) * exp(rng.uniform(low, high))
+    stretch = exp(rng.uniform(-0.35, 0.35))
     return Roi.around(x, y, max(side * stretch, 8.0), max(side / stretch, 8.0))
 
 
@@ -85,7 +86,7 @@ def around_background(
     size = Size(width, height)
     for _ in range(8):
         x, y = rng.uniform(0, size.width), rng.uniform(0, size.height)
-        side = min(height, width) * np.exp(rng.uniform(*np.log(sides)))
+        side = min(height, width) * exp(rng.uniform(log(sides[0]), log(sides[1])))
         margin = 0.08 * side
         near = objects[
             max(int(y - margin), 0) : int(y + margin) + 1,

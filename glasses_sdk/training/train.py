@@ -1,5 +1,9 @@
 """The training loop: one file, read top to bottom; resumes from its own checkpoint."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 import csv
@@ -24,11 +28,11 @@ from glasses_sdk.training.losses import mask_loss
 from glasses_sdk.training.networks import build
 from glasses_sdk.training.recipe import Recipe
 
-__all__ = ["Progress", "train"]
+__all__ = ["Standing", "train"]
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Standing:
     """Where a run stands after `step` of `steps`."""
 
     step: int
@@ -41,7 +45,7 @@ def train(
     recipe: Recipe,
     data: Path,
     folder: Path,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Standing], None] = lambda progress: None,
     reading: Callable[[int, int], None] = lambda done, total: None,
 ) -> nn.Module:
     """Train `recipe` on the annotation files under `data`; returns the averaged network.
@@ -88,7 +92,7 @@ def train(
             speed = (step + 1 - first) * plan.batch / (time.perf_counter() - started)
             mean = sum(losses[-plan.checkpoint_every :]) / len(losses[-plan.checkpoint_every :])
             _log(folder / "metrics.csv", step + 1, mean, speed)
-        report(Progress(step + 1, plan.steps, losses[-1], _speed(step, first, plan.batch, started)))
+        report(Standing(step + 1, plan.steps, losses[-1], _speed(step, first, plan.batch, started)))
     return average.eval()
 
 

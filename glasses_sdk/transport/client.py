@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -56,7 +57,7 @@ class Control:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         # IMMEDIATE: a request never waits for a publisher that comes later
-        for option, value in {**HEARTBEAT, zmq.IMMEDIATE: 1, zmq.IPV6: 1}.items():
+        for option, value in {**HEARTBEAT, zmq.IMMEDIATE: 1, zmq.IPV6: int("[" in address)}.items():
             self._socket.setsockopt(option, value)
         try:
             self._socket.connect(address)
@@ -110,14 +111,19 @@ class Control:
 
     def _ask(self, request: Request, kind: type[ReplyT]) -> ReplyT:
         deadline_ns = time.monotonic_ns() + self._timeout_ns
-        self._wait(zmq.POLLOUT, deadline_ns)
-        self._socket.send(encode_request(request))
+        self._send(encode_request(request), deadline_ns)
         while True:
             self._wait(zmq.POLLIN, deadline_ns)
             frames = self._socket.recv_multipart()
             reply = self._read(frames[-1], kind)
             if reply is not None and reply.id == request.id:
                 return self._accepted(reply)
+
+    def _send(self, request: bytes, deadline_ns: int) -> None:
+        while True:
+            self._wait(zmq.POLLOUT, deadline_ns)
+            with suppress(zmq.Again):  # the connection went between the two
+                return self._socket.send(request, zmq.NOBLOCK)
 
     def _wait(self, event: int, deadline_ns: int) -> None:
         left_ms = max((deadline_ns - time.monotonic_ns()) // 1_000_000, 0)

@@ -31,8 +31,8 @@ __all__ = ["Commands", "Desk", "letter"]
 class Commands(Protocol):
     """What requests and inputs may do: the pipeline's side of the publisher.
 
-    Full-sensor pixels in `look` and `look_at`; 0 to 1 of the sensor's sides in `gaze`. A
-    GlassesError or ValueError raised in `look`, `look_at` or `release` becomes the reply's sentence.
+    Full-sensor pixels in `look` and `look_at`; 0 to 1 of the sensor's sides in `gaze`. What
+    `look`, `look_at` or `release` raise (GlassesError, ValueError) becomes the reply's sentence.
     """
 
     def look(self, x: float, y: float, side: float | None, time_ns: int) -> None:
@@ -57,7 +57,7 @@ class Commands(Protocol):
 
 
 class Desk:
-    """Answers control requests. What is malformed is refused with a sentence and changes nothing."""
+    """Answers control requests; what is malformed is refused and changes nothing."""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ __all__ = ["PATIENCE_NS", "Feed", "Link"]
 
 PATIENCE_NS = 3_000_000_000
 """A stream that has shown nothing for so long is stale."""
+_SILENCE_NS = 2_000_000_000  # a status comes every second: after two without, nobody speaks
 
 Link = Literal["never", "up", "down", "refused"]
 
@@ -108,7 +109,7 @@ class Feed:
         return self._since_ns
 
     def _reason(self, now_ns: int) -> StaleStream:
-        heard = self._heard_ns is not None and now_ns - self._heard_ns < PATIENCE_NS
+        heard = self._heard_ns is not None and now_ns - self._heard_ns < _SILENCE_NS
         if heard and self.status is not None:
             return StaleStream("stalled-sensor", self._stalled(self.status))
         match self._link:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil, isfinite
@@ -161,7 +161,7 @@ class MaskPublisher:
         self._sockets.close()
 
     @contextmanager
-    def _watching(self, until: Readable | None) -> Iterator[int | None]:
+    def _watching(self, until: Readable | None) -> Generator[int | None]:
         if until is None:
             yield None
             return
@@ -234,7 +234,7 @@ class MaskPublisher:
             t_publish_ns=now_ns,
             state=health.state,
             reason=health.reason and health.reason[:200],
-            progress=health.progress,
+            progress=None if health.progress is None else float(health.progress),
             fps=float(len(self._sent_ns)),
             dropped=health.dropped,
             roi_latency_frames=health.latency_frames,
@@ -247,7 +247,7 @@ class MaskPublisher:
             privacy=origin.privacy,
             isolation=info.isolation,
             input_tensor=info.input_tensor,
-            kpi=health.kpi and Kpi(dnn_ms=health.kpi[0], dsp_ms=health.kpi[1]),
+            kpi=health.kpi and Kpi(dnn_ms=float(health.kpi[0]), dsp_ms=float(health.kpi[1])),
             gaze=self._gaze_state,
             sdk=_sdk(),
             clock=ClockReading(monotonic_ns=time.monotonic_ns(), unix_ns=time.time_ns()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,8 @@ class Sockets:
 
     def close(self) -> None:
         """All at once."""
+        for bound in (self.stream, self.control, self.input):
+            _tidy(bound.getsockopt_string(zmq.LAST_ENDPOINT))
         self.context.destroy(linger=_LINGER_MS)
 
 
@@ -47,11 +50,9 @@ def open_sockets(bind: str) -> Sockets:
     if not wants_any_port(bind):
         return _bind_all(bind)
     for _ in range(50):
-        try:
+        with suppress(StreamError):
             return _bind_all(_free_address(bind))
-        except StreamError as error:
-            refused = error
-    raise StreamError(f"no three free ports in a row at {bind}: name one") from refused
+    raise StreamError(f"no three free ports in a row at {bind}: name one")
 
 
 def _free_address(bind: str) -> str:
@@ -78,7 +79,7 @@ def _bind_all(bind: str) -> Sockets:
         _bind(sockets.control, addresses.control)
         _bind(sockets.input, addresses.input)
     except BaseException:
-        context.destroy(linger=0)
+        sockets.close()
         raise
     return sockets
 
@@ -101,6 +102,12 @@ def _bind(bound: Socket, address: str) -> None:
         if error.errno == errno.EADDRINUSE:
             raise _in_use(address) from error
         raise StreamError(f"cannot bind {address}: {error.strerror}") from error
+
+
+def _tidy(endpoint: str) -> None:
+    """libzmq leaves the file of an ipc address behind; gone first, nobody else's is meant."""
+    if endpoint.startswith("ipc://") and not endpoint.startswith("ipc://@"):
+        Path(endpoint.removeprefix("ipc://")).unlink(missing_ok=True)
 
 
 def _in_use(address: str) -> StreamError:

@@ -20,8 +20,10 @@ from glasses_sdk.wire import Calibration, Status, StreamedMask
 
 __all__ = ["AsyncMaskSubscriber", "MaskSubscriber"]
 
-_HIGH_WATER = 8
+_HIGH_WATER = 64
 _ALL = 1000
+_CATCH_UP_NS = 100_000_000  # even a flood is left at last
+_QUIET_MS = 10
 _KINDS = ("mask", "status", "calibration")
 _LINKS: dict[int, Link] = {
     zmq.EVENT_HANDSHAKE_SUCCEEDED: "up",
@@ -77,7 +79,8 @@ class _Subscription:
     def latest(self) -> StreamedMask | None:
         """The newest mask that was not given yet, None where there is none.
 
-        Never waits and never raises StaleStream: look at `stale` to know why nothing comes.
+        Never waits for a mask (after a pause so long that the queue filled up, it takes up to
+        0.1 s to come to its end) and never raises StaleStream: `stale` says why nothing comes.
         """
         mask = newest = self._take()
         while newest is not None:
@@ -100,7 +103,8 @@ class _Subscription:
     def _connected(self, device: str | None) -> Socket:
         socket = self._context.socket(zmq.SUB)
         options = {zmq.RCVHWM: _ALL if self._every else _HIGH_WATER, zmq.RECONNECT_IVL: 100}
-        limits = {zmq.RECONNECT_IVL_MAX: 1000, zmq.CONNECT_TIMEOUT: 3000, zmq.IPV6: 1}
+        limits = {zmq.RECONNECT_IVL_MAX: 1000, zmq.CONNECT_TIMEOUT: 3000}
+        limits[zmq.IPV6] = int("[" in self._address)
         for option, value in {**HEARTBEAT, **options, **limits}.items():
             socket.setsockopt(option, value)
         for kind in _KINDS:
@@ -118,15 +122,23 @@ class _Subscription:
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)
             self._feed.link(_LINKS[event["event"]])
-        while self._read_some() >= _HIGH_WATER and self._socket.poll(1):
-            pass  # the queue was full: older messages than the newest are still on the way
+        if self._read_some() < _HIGH_WATER:
+            return
+        end_ns = time.monotonic_ns() + _CATCH_UP_NS
+        # The queue was full: newer messages wait behind it, for libzmq's own thread to bring them
+        while time.monotonic_ns() < end_ns and self._socket.poll(_QUIET_MS):
+            self._read_some()
 
     def _read_some(self) -> int:
-        count = 0
-        while not (self._every and self._feed.waiting) and self._socket.poll(0):
-            self._feed.frames(self._socket.recv_multipart(), time.monotonic_ns())
-            count += 1
-        return count
+        for count in range(_HIGH_WATER):
+            if self._every and self._feed.waiting:
+                return 0
+            try:
+                frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return count
+            self._feed.frames(frames, time.monotonic_ns())
+        return _HIGH_WATER
 
     def _take(self) -> StreamedMask | None:
         self._drain()
@@ -144,7 +156,7 @@ class _Subscription:
         return None
 
     def _wait_ms(self, deadline_ns: int | None) -> int:
-        """How long until something must be told; short enough to see a status that changes it."""
+        """How long until something must be told, if nothing comes before."""
         now_ns = time.monotonic_ns()
         until_ns = self._feed.due_ns()
         if deadline_ns is not None:
@@ -226,7 +238,7 @@ class AsyncMaskSubscriber(_Subscription):
         self._poller.register(self._socket, zmq.POLLIN)
         self._poller.register(self._monitor, zmq.POLLIN)
 
-    async def recv(self, timeout: float | None = None) -> StreamedMask:  # noqa: ASYNC109
+    async def recv(self, timeout: float | None = None) -> StreamedMask:
         """As `MaskSubscriber.recv`."""
         deadline_ns = _deadline(timeout)
         while (mask := self._take_or_raise(deadline_ns)) is None:

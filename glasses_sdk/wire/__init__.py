@@ -7,7 +7,7 @@ with a WireError and ignores keys that it does not know.
 from __future__ import annotations
 
 from glasses_sdk.wire.inputs import decode_input, encode_gaze_input, encode_head_input
-from glasses_sdk.wire.masks import StreamedMask, decode_mask, encode_mask
+from glasses_sdk.wire.masks import StreamedMask, decode_mask, encode_mask, mask_fields
 from glasses_sdk.wire.message import VERSION, Origin, Privacy
 from glasses_sdk.wire.news import (
     Calibration,
@@ -75,5 +75,6 @@ __all__ = [
     "encode_mask",
     "encode_reply",
     "encode_request",
+    "mask_fields",
     "request_id",
 ]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from msgspec import Meta
+from msgspec import Meta, to_builtins
 from msgspec.msgpack import Decoder
 
 from glasses_sdk.errors import WireError
@@ -25,7 +25,7 @@ from glasses_sdk.wire.message import (
     unpack,
 )
 
-__all__ = ["StreamedMask", "decode_mask", "encode_mask"]
+__all__ = ["StreamedMask", "decode_mask", "encode_mask", "mask_fields"]
 
 _Cells = Annotated[int, Meta(ge=1, le=256)]
 
@@ -67,16 +67,25 @@ _decoder = Decoder(_MaskMap)
 
 def encode_mask(mask: Mask, origin: Origin, published_ns: int) -> tuple[bytes, bytes]:
     """Topic and payload. WireError where the region is not of whole pixels or a count negative."""
-    topic = origin.topic("mask")
+    message = _message(mask, origin, published_ns)
+    return message.topic.encode(), pack(message)
+
+
+def mask_fields(mask: StreamedMask) -> dict[str, Any]:
+    """The payload that it came in, key for key, ready for JSON: `data` is base64."""
+    return to_builtins(_message(mask, mask, mask.published_ns))
+
+
+def _message(mask: Mask, origin: Origin | StreamedMask, published_ns: int) -> _MaskMap:
     height, width = mask.bits.shape
     if min(mask.seq, mask.time_ns, mask.track, published_ns) < 0:
         raise WireError(
             f"seq, track and times are not negative on the wire, not {mask.seq}, {mask.track}, "
             f"{mask.time_ns} and {published_ns}"
         )
-    message = _MaskMap(
+    return _MaskMap(
         v=1,
-        topic=topic,
+        topic=f"g1.mask.{origin.device}",
         device=origin.device,
         session=origin.session,
         seq=int(mask.seq),
@@ -95,7 +104,6 @@ def encode_mask(mask: Mask, origin: Origin, published_ns: int) -> tuple[bytes, b
         model=origin.model,
         privacy=origin.privacy,
     )
-    return topic.encode(), pack(message)
 
 
 def _whole_pixels(roi: Roi) -> tuple[int, int, int, int]:

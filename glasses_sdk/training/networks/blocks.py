@@ -1,5 +1,9 @@
 """The layers that the PicoSAM networks are made of."""
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+# pyright: reportUnknownArgumentType=false
+# (torch types only a part of itself)
+
 from __future__ import annotations
 
 import torch

@@ -11,6 +11,7 @@ function readTheme() {
   const style = getComputedStyle(document.documentElement);
   for (const name of ["mask", "roi", "gaze", "grid", "soft", "plane", "wait"])
     theme[name] = style.getPropertyValue(`--${name}`).trim();
+  theme.font = style.fontFamily;
   maskDrawn = null;
   planeDrawnFor = "";
 }
@@ -48,9 +49,21 @@ function drawPlane([across, down]) {
   document.querySelector(".view").style.setProperty("--aspect", across / down);
   const { ink, width, height } = fit(canvas);
   ink.fillStyle = theme.grid;
-  const gap = height / 16; // the grid that the coarse privacy level snaps to
-  for (let y = gap; y < height - 1; y += gap)
-    for (let x = gap; x < width - 1; x += gap) ink.fillRect(x - 1, y - 1, 2, 2);
+  const gap = Math.min(width, height) / 16; // the grid that the coarse privacy level snaps to
+  for (let y = gap; y < height - gap / 2; y += gap)
+    for (let x = gap; x < width - gap / 2; x += gap) ink.fillRect(x - 1, y - 1, 2, 2);
+  if (across < 16) return; // nobody has said the size yet
+  ink.clearRect(0, 0, 52, 26); // no dots behind the words
+  ink.clearRect(width - 88, height - 26, 88, 26);
+  ink.textAlign = "left";
+  write(ink, "0, 0", 10, 19);
+  ink.textAlign = "right";
+  write(ink, `${across}, ${down}`, width - 10, height - 10);
+}
+
+function write(ink, text, x, y, colour = theme.soft) {
+  Object.assign(ink, { font: `11.5px ${theme.font}`, fillStyle: colour });
+  ink.fillText(text, x, y);
 }
 
 /** Cell for cell: the canvas has the mask's own size, opaque where the object is. */
@@ -93,7 +106,7 @@ function drawMarks(seen) {
 
 const fresh = ({ at }) => performance.now() - at < TRAIL_MS;
 
-function drawRoi(ink, width, height, { roi, sensor, roi_state: state }) {
+function drawRoi(ink, width, height, { roi, sensor, track, roi_state: state }) {
   const [x, w] = [roi[0], roi[2]].map((value) => (Number(value) * width) / Number(sensor[0]));
   const [y, h] = [roi[1], roi[3]].map((value) => (Number(value) * height) / Number(sensor[1]));
   ink.strokeStyle = state === "held" ? theme.wait : theme.roi;
@@ -112,6 +125,8 @@ function drawRoi(ink, width, height, { roi, sensor, roi_state: state }) {
     ink.lineTo(cx, cy + dy * arm);
   }
   ink.stroke();
+  const label = Number(track) ? `track ${track} · ${state}` : state;
+  write(ink, label, x + 1, y > 22 ? y - 9 : y + 19, ink.strokeStyle);
 }
 
 function drawTrail(ink, width, height, trail) {

@@ -244,7 +244,7 @@ const STATES = {
 function writeMask(mask) {
   const second = performance.now() - 1000;
   seen.maskAt = seen.maskAt.filter((at) => at > second);
-  const age = median(seen.ages.slice(-15));
+  const age = seen.maskAt.length ? median(seen.ages.slice(-15)) : null;
   say("age", age === null ? "–" : age.toFixed(age < 100 ? 1 : 0));
   const middle = median(seen.ages);
   say("span", middle === null ? "" : `median ${middle.toFixed(1)} ms`);

@@ -1,0 +1,70 @@
+"""Things that several test files film, build or wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+Picture = npt.NDArray[np.uint8]
+STEP = 8  # grey levels between one frame and the next: more than a lossy codec takes away
+
+
+def numbered(k: int) -> Picture:
+    """A flat picture whose grey says its number, 0 to 30."""
+    return np.full((48, 64, 3), STEP * k + STEP // 2, np.uint8)
+
+
+@pytest.fixture(scope="session")
+def number() -> Callable[[Picture], int]:
+    """The number that a picture of `numbered` shows."""
+    return lambda picture: int(picture.mean() // STEP)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a video: its pictures in order, by OpenCV's own writer."""
+
+    def write(
+        name: str = "film.avi",
+        frames: int = 20,
+        fps: float = 50.0,
+        picture: Callable[[int], Picture] = numbered,
+        codec: str = "MJPG",
+    ) -> Path:
+        height, width = picture(0).shape[:2]
+        path = tmp_path / name
+        writer = cv2.VideoWriter(
+            str(path), cv2.VideoWriter.fourcc(*codec), fps, (width, height)
+        )
+        for k in range(frames):
+            writer.write(picture(k))
+        writer.release()
+        return path
+
+    return write
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> Path:
+    """A model of the contract, 16 x 16 cells: an object is what is brighter than mid-grey."""
+    onnx = pytest.importorskip("onnx", reason="models are built with the package onnx")
+    from onnx import TensorProto, helper
+
+    nodes = [
+        helper.make_node("Cast", ["rgb"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["real"], ["grey"], axes=[3], keepdims=0),
+        helper.make_node("Sub", ["grey", "middle"], ["logits"]),
+    ]
+    rgb = helper.make_tensor_value_info("rgb", TensorProto.UINT8, ["N", 16, 16, 3])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["N", 16, 16])
+    middle = helper.make_tensor("middle", TensorProto.FLOAT, [1], [127.5])
+    graph = helper.make_graph(nodes, "bright", [rgb], [logits], [middle])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path = tmp_path / "bright.onnx"
+    onnx.save(model, path)
+    return path
