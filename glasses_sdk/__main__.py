@@ -11,9 +11,10 @@ def main() -> None:
     """The command line; Ctrl-C is no error, not even while its modules are still loading."""
     try:
         from glasses_sdk.cli import main as run
+
+        run()
     except KeyboardInterrupt:
         sys.exit(130)
-    run()
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ class SensorConfig:
     pace       `realtime`, or `every`: each frame of a recording, however long it takes
     frames     stop after so many; a recording that is shorter is looped
     images_hz  pictures a second from a folder
-    threads    of the network; 0 or less is refused
+    threads    of the network
+    isolate    camera and network in a process of their own, which can open no socket
     """
 
     source: str = "auto"
@@ -35,6 +36,7 @@ class SensorConfig:
     frames: int | None = None
     images_hz: float = 2.0
     threads: int = 1
+    isolate: bool = True
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 1:
@@ -72,7 +74,7 @@ def resolve(source: str) -> str:
 
 def open_sensor(config: SensorConfig) -> Sensor:
     """Open what the configuration names. Raises ConfigError, ModelError or DeviceError."""
-    from glasses_sdk.sensors.host import HostSensor, HostSpec
+    from glasses_sdk.sensors.host import HostSpec
 
     spec = HostSpec(
         source=resolve(config.source),
@@ -82,6 +84,12 @@ def open_sensor(config: SensorConfig) -> Sensor:
         images_hz=config.images_hz,
         threads=config.threads,
     )
+    if config.isolate:
+        from glasses_sdk.sensors.isolated import IsolatedSensor
+
+        return IsolatedSensor("glasses_sdk.sensors.host:open_engine", spec)
+    from glasses_sdk.sensors.host import HostSensor
+
     return HostSensor(spec)
 
 

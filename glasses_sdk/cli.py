@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -105,6 +106,7 @@ def run(
     bind: Bind = None,
     frames: Frames = None,
     pace: PaceName = None,
+    view: Annotated[bool, typer.Option("--view", help="Serve the viewer page as well.")] = False,
     config: ConfigFile = None,
 ) -> None:
     """Look, segment, publish masks, until Ctrl-C."""
@@ -117,12 +119,26 @@ def run(
     }
     chosen = _config(config, flags)
     try:
-        with Pipeline(chosen, publish=True) as glasses:
+        with Pipeline(chosen, publish=True) as glasses, _viewer(glasses, view):
             _announce(chosen, glasses)
             count = _show(glasses)
             _say(f"the recording has ended after {count} masks")
     except KeyboardInterrupt:
         _say("stopped")
+
+
+@contextmanager
+def _viewer(glasses: Pipeline, wanted: bool) -> Generator[None]:
+    """The page beside the stream; a client of it like any other."""
+    addresses = glasses.addresses
+    if not wanted or addresses is None:
+        yield
+        return
+    from glasses_sdk.viewer.bridge import Bridge
+
+    with Bridge(addresses.stream, addresses.control, addresses.input) as bridge:
+        _say(f"see them at {bridge.url}")
+        yield
 
 
 def _announce(config: Config, glasses: Pipeline) -> None:
@@ -254,6 +270,52 @@ class _progress:  # noqa: N801 - used as a function
 
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
+
+
+@app.command()
+def simulate(
+    seed: Annotated[int, typer.Option(help="Which made world.")] = 0,
+    frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 900,
+    sensor: Annotated[str, typer.Option(help="host or isolated.")] = "isolated",
+    model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
+        "picosam3"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Run the loop in a made world whose truth is known, and score its masks."""
+    from dataclasses import asdict
+
+    from glasses_sdk import models, simulation
+    from glasses_sdk.network import Network
+    from glasses_sdk.pipeline import Pipeline
+    from glasses_sdk.sensors.synthetic import open_world
+
+    if sensor not in ("host", "isolated"):
+        raise ConfigError(f"no sensor {sensor!r} to simulate with; known: host, isolated")
+    flags = {
+        "sensor": {
+            "source": f"synthetic:{seed}",
+            "model": model,
+            "frames": frames,
+            "pace": "every",
+            "isolate": sensor == "isolated",
+        }
+    }
+    with Pipeline(_config(None, flags)) as glasses, _progress("frames") as step:
+        masks = list(_counted(glasses, frames, step))
+    network = Network(models.find(model))
+    report = simulation.score(open_world(str(seed)), masks, frames, network)
+    if as_json:
+        print(json.dumps(asdict(report)))
+        return
+    for name, value in asdict(report).items():
+        print(f"{name:18} {value}")
+
+
+def _counted(masks: Iterable[Mask], total: int, step: Callable[[int, int], None]) -> Iterator[Mask]:
+    for done, mask in enumerate(masks, 1):
+        step(done, total)
+        yield mask
 
 
 @models_app.command("list")

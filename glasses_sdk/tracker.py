@@ -1,7 +1,8 @@
 """The region servo: looks and masks go in, the region to look at next comes out.
 
 One look becomes the whole object's mask: the first frames after it try a few sizes around the point
-looked at, the best mask's box becomes the region, and from then on the region follows the masks.
+looked at, the mask that looks most like a whole object gives the region, and from then on it
+follows the masks.
 Position and velocity are a Kalman filter (filterpy) with constant velocity over measured time.
 All times are arguments; nothing here reads a clock.
 """
@@ -13,11 +14,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 from filterpy.kalman import KalmanFilter
 
 from glasses_sdk.geometry import mask_box, padded, visible
+from glasses_sdk.landing import component, expected_iou
 from glasses_sdk.types import Bits, Mask, Matrix, Roi, RoiState, Size
 
 __all__ = ["RoiTracker", "TrackerConfig"]
@@ -28,6 +29,7 @@ class TrackerConfig:
     """How the region behaves. Sizes are shares of the sensor's shorter side.
 
     start_sizes     sides tried one after the other when somebody looks at something new
+    enough          the expected IoU from which no other size is tried
     padding         what the region shows around the object, a share of its box on each side
     min_size        smallest side of a region
     max_shrink      how much smaller a region may get from one frame to the next
@@ -37,7 +39,8 @@ class TrackerConfig:
     release_ms      how long a track lives on masks that are empty or below `min_score`
     """
 
-    start_sizes: tuple[float, ...] = (0.5, 0.9, 0.25)
+    start_sizes: tuple[float, ...] = (0.5, 0.25)
+    enough: float = 0.75
     padding: float = 0.2
     min_size: float = 0.06
     max_shrink: float = 0.04
@@ -51,7 +54,7 @@ class TrackerConfig:
             raise ValueError(
                 f"start_sizes are shares of the sensor above 0, not {self.start_sizes}"
             )
-        for name in ("padding", "min_size", "max_shrink", "min_confidence", "min_score"):
+        for name in ("enough", "padding", "min_size", "max_shrink", "min_confidence", "min_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} lies in 0 to 1, not {getattr(self, name)}")
         for name in ("coast_ms", "release_ms"):
@@ -59,9 +62,22 @@ class TrackerConfig:
                 raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What one starting size gave: the IoU to expect, and the box of its mask."""
+
+    expected: float
+    box: Roi
+    time_ns: int
+
+
 @dataclass(slots=True)
 class _Track:
-    """One object. `width` and `height` are its box's, in sensor pixels."""
+    """One object. `width` and `height` are its box's, in sensor pixels.
+
+    `sizes` are the sides of the regions still to be tried around the point looked at; while there
+    are any, nothing is known of the object but that point.
+    """
 
     id: int
     kalman: KalmanFilter
@@ -69,10 +85,11 @@ class _Track:
     width: float
     height: float
     looked_ns: int
+    good_ns: int
     pinned: bool
-    trial: int = 0
+    sizes: list[float]
+    trials: list[_Trial]
     masks: int = 0
-    good_ns: int = 0
     asked: Roi | None = None
     widened: float = 1.0
 
@@ -98,7 +115,6 @@ class RoiTracker:
         self._previous = 0  # the id of the track before this one
         self._last_id = 0
         self._looks: list[tuple[int, float, float]] = []
-        self._bits: Mask | None = None  # the newest mask of this track
 
     @property
     def track(self) -> int:
@@ -116,13 +132,13 @@ class RoiTracker:
         self._looks.append((time_ns, x, y))
         track = self._track
         if track is None:
-            self._start(x, y, self._config.start_sizes[0] * self._short, time_ns)
+            self._start(x, y, time_ns)
         elif not track.pinned:
             if self._rests() and self._elsewhere(track, x, y):
-                self._start(x, y, self._config.start_sizes[0] * self._short, time_ns)
+                self._start(x, y, time_ns)
             else:
                 track.looked_ns = time_ns
-                if track.masks == 0:
+                if track.sizes:
                     track.kalman.x[:2, 0] = x, y
 
     def take(self, point: tuple[float, float], time_ns: int, side: float | None = None) -> None:
@@ -130,18 +146,21 @@ class RoiTracker:
 
         `side` is the object's rough size in sensor pixels, where it is known.
         """
-        self._start(*point, side or self._config.start_sizes[0] * self._short, time_ns, pinned=True)
+        self._start(*point, time_ns, pinned=True)
+        if side is not None and self._track:
+            self._track.sizes = [side * (1 + 2 * self._config.padding)]
 
     def take_region(self, roi: Roi, time_ns: int) -> None:
         """Follow what fills `roi`, until `release`."""
-        self.take(roi.centre, time_ns, max(roi.width, roi.height))
-        assert self._track is not None
-        self._track.width, self._track.height = roi.width, roi.height
+        self._start(*roi.centre, time_ns, pinned=True)
+        if self._track:
+            self._track.sizes = []
+            self._track.width, self._track.height = roi.width, roi.height
 
     def release(self) -> None:
         """Forget the object; the next look starts anew."""
         if self._track:
-            self._previous, self._track, self._bits = self._track.id, None, None
+            self._previous, self._track = self._track.id, None
             self._looks.clear()
 
     def predict(self, time_ns: int) -> Roi | None:
@@ -149,9 +168,12 @@ class RoiTracker:
         track = self._track
         if track is None:
             return None
-        share = (1 + 2 * self._config.padding) * track.widened
-        least = self._config.min_size * self._short
-        width, height = (max(side * share, least) for side in (track.width, track.height))
+        if track.sizes:
+            width = height = track.sizes[0]
+        else:
+            share = (1 + 2 * self._config.padding) * track.widened
+            least = self._config.min_size * self._short
+            width, height = (max(side * share, least) for side in (track.width, track.height))
         track.asked = visible(Roi.around(*track.centre(time_ns), width, height), self._sensor)
         if track.asked is None:
             self.release()
@@ -173,20 +195,22 @@ class RoiTracker:
 
     # What happens at a look
 
-    def _start(self, x: float, y: float, side: float, time_ns: int, pinned: bool = False) -> None:
+    def _start(self, x: float, y: float, time_ns: int, pinned: bool = False) -> None:
         if self._track:
             self._previous = self._track.id
         self._last_id += 1
-        self._bits = None
+        sizes = [share * self._short for share in self._config.start_sizes]
         self._track = _Track(
             id=self._last_id,
-            kalman=_filter(x, y, side),
+            kalman=_filter(x, y, sizes[0]),
             time_ns=time_ns,
-            width=side / (1 + 2 * self._config.padding),
-            height=side / (1 + 2 * self._config.padding),
+            width=sizes[0],
+            height=sizes[0],
             looked_ns=time_ns,
-            pinned=pinned,
             good_ns=time_ns,
+            pinned=pinned,
+            sizes=sizes,
+            trials=[],
         )
 
     def _rests(self) -> bool:
@@ -199,10 +223,9 @@ class RoiTracker:
 
     def _elsewhere(self, track: _Track, x: float, y: float) -> bool:
         """Whether a look at (x, y) means something other than the object."""
-        if track.masks == 0:
-            side = max(track.width, track.height)
+        if track.sizes:
             cx, cy = track.centre(track.time_ns)
-            return max(abs(x - cx), abs(y - cy)) > side / 2
+            return max(abs(x - cx), abs(y - cy)) > 2 * _RESTING * self._sensor.width
         now = self._looks[-1][0]
         cx, cy = track.centre(now)
         near = padded(Roi.around(cx, cy, track.width, track.height), _MARGIN)
@@ -215,23 +238,40 @@ class RoiTracker:
     # What happens at a mask
 
     def _learn(self, track: _Track, mask: Mask) -> None:
-        bits = _component(mask.bits, mask.roi, track.centre(mask.time_ns))
+        bits = component(mask.bits, mask.roi, track.centre(mask.time_ns))
         box = mask_box(bits, mask.roi)
-        starting = track.masks < _STARTING
-        if box is None or mask.score < self._config.min_score or self._jumps(track, box, mask):
+        if track.sizes:
+            self._try(track, mask, bits, box)
+        elif box is None or mask.score < self._config.min_score or self._jumps(track, box, mask):
             self._miss(track, mask)
-            return
+        else:
+            self._follow(track, self._grown(box, bits, mask.roi), mask.time_ns)
+
+    def _try(self, track: _Track, mask: Mask, bits: Bits, box: Roi | None) -> None:
+        """One starting size's mask; after the last one, or a good one, the best is the object."""
+        if box is not None:
+            side = max(mask.roi.width, mask.roi.height) / self._short
+            expected = expected_iou(bits, mask.score, side)
+            box = self._grown(box, bits, mask.roi)
+            track.trials.append(_Trial(expected, box, mask.time_ns))
+        track.sizes.pop(0)
+        best = max(track.trials, key=lambda trial: trial.expected, default=None)
+        if best is None and not track.sizes:
+            self.release()
+        elif best and (not track.sizes or best.expected >= self._config.enough):
+            track.sizes = []
+            track.width, track.height = best.box.width, best.box.height
+            self._follow(track, best.box, mask.time_ns)
+
+    def _follow(self, track: _Track, box: Roi, time_ns: int) -> None:
         track.masks += 1
-        track.good_ns = mask.time_ns
+        track.good_ns = time_ns
         track.widened = 1.0
-        box = self._grown(box, bits, mask.roi, _GROW_FIRST if starting else _GROW)
-        _measure(track, box, mask.time_ns)
-        self._resize(track, box, starting)
+        _measure(track, box, time_ns)
+        self._resize(track, box)
 
     def _jumps(self, track: _Track, box: Roi, mask: Mask) -> bool:
         """Whether this cannot be the same object any more."""
-        if track.masks < _STARTING:
-            return False
         cx, cy = track.centre(mask.time_ns)
         x, y = box.centre
         far = abs(x - cx) > 0.75 * track.width or abs(y - cy) > 0.75 * track.height
@@ -239,34 +279,28 @@ class RoiTracker:
         return far or not 0.15 < area < 6
 
     def _miss(self, track: _Track, mask: Mask) -> None:
-        """An empty or doubtful mask: try another size at first, widen later, give up in the end."""
-        if track.masks == 0:
-            track.trial += 1
-            sizes = self._config.start_sizes
-            side = sizes[track.trial % len(sizes)] * self._short / (1 + 2 * self._config.padding)
-            track.width = track.height = side
-        else:
-            track.widened = min(track.widened * 1.15, 2.0)
+        """An empty or doubtful mask: look a little wider, give up in the end."""
+        track.widened = min(track.widened * 1.15, 2.0)
         if mask.time_ns - track.good_ns > self._config.release_ms * 1e6:
             self.release()
 
-    def _grown(self, box: Roi, bits: Bits, roi: Roi, share: float) -> Roi:
+    def _grown(self, box: Roi, bits: Bits, roi: Roi) -> Roi:
         """The box, extended where the mask runs into the region's edge inside the sensor."""
         least = _TOUCHING
         left = bits[:, 0].mean() > least and roi.left > 0
         right = bits[:, -1].mean() > least and roi.right < self._sensor.width
         top = bits[0].mean() > least and roi.top > 0
         bottom = bits[-1].mean() > least and roi.bottom < self._sensor.height
-        x0 = box.left - share * roi.width * left
-        y0 = box.top - share * roi.height * top
-        x1 = box.right + share * roi.width * right
-        y1 = box.bottom + share * roi.height * bottom
+        x0 = box.left - _GROW * roi.width * left
+        y0 = box.top - _GROW * roi.height * top
+        x1 = box.right + _GROW * roi.width * right
+        y1 = box.bottom + _GROW * roi.height * bottom
         x0, y0 = max(x0, 0.0), max(y0, 0.0)
         x1, y1 = min(x1, float(self._sensor.width)), min(y1, float(self._sensor.height))
         return Roi(x0, y0, x1 - x0, y1 - y0)
 
-    def _resize(self, track: _Track, box: Roi, starting: bool) -> None:
-        if starting:
+    def _resize(self, track: _Track, box: Roi) -> None:
+        if track.masks <= _SETTLING:
             track.width, track.height = box.width, box.height
             return
         floor = 1 - self._config.max_shrink
@@ -279,8 +313,8 @@ class RoiTracker:
 _LANDING_NS = 60_000_000
 _RESTING = 0.03  # of the sensor's width: looks within it are one fixation
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
-_STARTING = 2  # masks after a look during which the box is taken as it is
-_GROW_FIRST, _GROW = 0.5, 0.25  # of the region's side
+_SETTLING = 2  # masks of a new object whose box is taken as it is
+_GROW = 0.25  # of the region's side
 _TOUCHING = 0.06  # of an edge's cells
 
 
@@ -314,21 +348,6 @@ def _process_noise(dt: float, push: float) -> Matrix:
 
 _PUSH = 4.0  # object sizes a second squared: how hard objects accelerate
 _BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
-
-
-def _component(bits: Bits, roi: Roi, centre: tuple[float, float]) -> Bits:
-    """The connected part of the mask that lies at `centre`, or the largest where none does."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8))
-    if count <= 2:
-        return bits
-    rows, columns = bits.shape
-    column = int(np.clip((centre[0] - roi.left) / roi.width * columns, 0, columns - 1))
-    row = int(np.clip((centre[1] - roi.top) / roi.height * rows, 0, rows - 1))
-    there = int(labels[row, column])
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    areas = stats[:, cv2.CC_STAT_AREA]
-    chosen = there if there and areas[there] > 0.3 * areas[largest] else largest
-    return labels == chosen
 
 
 def _overlap(one: Roi, other: Roi) -> float:

@@ -19,6 +19,11 @@ def numbered(k: int) -> Picture:
     return np.full((48, 64, 3), STEP * k + STEP // 2, np.uint8)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also the tests that take minutes")
+    parser.addoption("--imx500", action="store_true", help="also the tests that need the camera")
+
+
 @pytest.fixture(scope="session")
 def number() -> Callable[[Picture], int]:
     """The number that a picture of `numbered` shows."""
@@ -38,9 +43,7 @@ def film(tmp_path: Path) -> Callable[..., Path]:
     ) -> Path:
         height, width = picture(0).shape[:2]
         path = tmp_path / name
-        writer = cv2.VideoWriter(
-            str(path), cv2.VideoWriter.fourcc(*codec), fps, (width, height)
-        )
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), fps, (width, height))
         for k in range(frames):
             writer.write(picture(k))
         writer.release()

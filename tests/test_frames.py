@@ -47,9 +47,7 @@ def test_at_every_pace_each_frame_of_a_video_comes_once_and_in_order(
 ):
     video = Video(film(name, frames=20, codec=codec), "every", None)
     assert video.size == Size(64, 48)
-    assert [(seq, number(picture)) for seq, picture in all_of(video)] == [
-        (k, k) for k in range(20)
-    ]
+    assert [(seq, number(picture)) for seq, picture in all_of(video)] == [(k, k) for k in range(20)]
     video.close()
 
 

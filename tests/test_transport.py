@@ -333,9 +333,8 @@ def test_gaze_is_published_with_fine_privacy_only(plain_socket: Callable[[int], 
 
 
 def free_address() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"tcp://127.0.0.1:{min(probe.getsockname()[1], 65000)}"
+    with MaskPublisher(StreamConfig(ANY), INFO, Heard()) as publisher:
+        return publisher.addresses.stream
 
 
 @pytest.mark.parametrize("which", ["stream", "control", "input"])

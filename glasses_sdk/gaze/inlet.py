@@ -1,4 +1,4 @@
-"""Gaze that other programs push in, over `g1.in.gaze.<name>`: an app, a game engine, the pointer."""
+"""Gaze that other programs push in, over `g1.in.gaze.<name>`: apps, games, the pointer."""
 
 from __future__ import annotations
 

@@ -183,7 +183,11 @@ def _library() -> ctypes.CDLL:
 
 def _blank_a_socket(descriptor: int) -> None:
     """A service's stderr may be a socket to the journal; a picture would go out by it."""
-    if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+    try:
+        kind = os.fstat(descriptor).st_mode
+    except OSError:  # the program has closed its own
+        return
+    if not stat.S_ISSOCK(kind):
         return
     nowhere = os.open(os.devnull, os.O_RDWR)
     os.dup2(nowhere, descriptor)

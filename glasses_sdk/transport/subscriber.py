@@ -21,6 +21,7 @@ from glasses_sdk.wire import Calibration, Status, StreamedMask
 __all__ = ["AsyncMaskSubscriber", "MaskSubscriber"]
 
 _HIGH_WATER = 64
+_FULL = _HIGH_WATER // 2  # libzmq counts what was read in halves: so few can be all it holds
 _ALL = 1000
 _CATCH_UP_NS = 100_000_000  # even a flood is left at last
 _QUIET_MS = 10
@@ -122,7 +123,7 @@ class _Subscription:
         while self._monitor.poll(0):
             event = recv_monitor_message(self._monitor)
             self._feed.link(_LINKS[event["event"]])
-        if self._read_some() < _HIGH_WATER:
+        if self._read_some() < _FULL:
             return
         end_ns = time.monotonic_ns() + _CATCH_UP_NS
         # The queue was full: newer messages wait behind it, for libzmq's own thread to bring them

@@ -129,7 +129,7 @@ def pack(message: msgspec.Struct) -> bytes:
 
 
 def finite(**numbers: float | None) -> None:
-    """Refuses NaN and infinity by the name of their key (msgspec takes them where a key has no bounds)."""
+    """Refuses NaN and infinity by their key: msgspec takes them where a key has no bounds."""
     for key, number in numbers.items():
         if number is not None and not isfinite(number):
             raise ValueError(f"`{key}` is a finite number, not {number}")

@@ -1,0 +1,75 @@
+"""Parts of ours beside the bare library call that they stand on, in turn, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from statistics import median
+
+import cv2
+import numpy as np
+from filterpy.kalman import KalmanFilter
+
+from glasses_sdk.bench.stages import frame_of_looks
+from glasses_sdk.bench.still import FRAME, picture, ready_mask
+from glasses_sdk.crop import crop
+from glasses_sdk.tracker import RoiTracker
+from glasses_sdk.types import Roi, Size
+
+__all__ = ["crop_ratio", "tracker_ratio"]
+
+_AT_ONCE = 20
+
+
+def crop_ratio(rounds: int) -> float:
+    """Our crop over cv2.resize of the same pixels, by their medians."""
+    frame = picture()
+    roi, size = Roi(200, 120, 240, 240), Size(96, 96)
+    return _ratio(
+        lambda: crop(frame, roi, size),
+        lambda: cv2.resize(frame[120:360, 200:440], (96, 96), interpolation=cv2.INTER_LINEAR),
+        rounds,
+    )
+
+
+def tracker_ratio(rounds: int) -> float:
+    """All that the tracker does for a frame, over one predict and update of filterpy."""
+    tracker, kalman = RoiTracker(FRAME), _kalman()
+    measured = np.array([[320.0], [240.0]])
+    first = ready_mask(0, 0)
+    masks = (
+        replace(first, seq=seq, time_ns=seq * 33_333_333) for seq in range(1, rounds * _AT_ONCE + 1)
+    )
+    ready = iter(list(masks))
+
+    def ours() -> None:
+        frame_of_looks(tracker, next(ready))
+
+    def bare() -> None:
+        kalman.predict()  # pyright: ignore[reportUnknownMemberType]
+        kalman.update(measured)  # pyright: ignore[reportUnknownMemberType]
+
+    return _ratio(ours, bare, rounds)
+
+
+def _kalman() -> KalmanFilter:
+    kalman = KalmanFilter(dim_x=4, dim_z=2)
+    kalman.F = np.eye(4) + np.diag([1 / 30, 1 / 30], 2)
+    kalman.H = np.eye(2, 4)
+    return kalman
+
+
+def _ratio(ours: Callable[[], object], bare: Callable[[], object], rounds: int) -> float:
+    times: tuple[list[int], list[int]] = ([], [])
+    for _ in range(rounds):
+        for work, spent in zip((ours, bare), times, strict=True):
+            spent.append(_spent_ns(work))
+    return median(times[0]) / median(times[1])
+
+
+def _spent_ns(work: Callable[[], object]) -> int:
+    start_ns = time.perf_counter_ns()
+    for _ in range(_AT_ONCE):
+        work()
+    return time.perf_counter_ns() - start_ns

@@ -1,0 +1,180 @@
+"""A camera that shows one made picture whenever it is told to, and the sensors around it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+import cv2
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from glasses_sdk.errors import RecordingEnded
+from glasses_sdk.network import Network
+from glasses_sdk.protocols import Health, SensorInfo
+from glasses_sdk.sensors.frames import Frame
+from glasses_sdk.sensors.host import HostEngine, HostSensor
+from glasses_sdk.sensors.link import Link, pipes, serve
+from glasses_sdk.types import Mask, Roi, Size
+
+__all__ = [
+    "FRAME",
+    "TICK",
+    "ReadySensor",
+    "StillFrames",
+    "StillSensor",
+    "StillSpec",
+    "open_still",
+    "picture",
+    "ready_logits",
+    "ready_mask",
+]
+
+FRAME = Size(640, 480)
+TICK = struct.Struct("<qq")
+"""What a frame is in the named pipe: its number, and when it was there (monotonic ns)."""
+_PERIOD_NS = 33_333_333
+_CELLS = 96
+
+
+def picture() -> npt.NDArray[np.uint8]:
+    """[480, 640, 3] uint8 BGR: a bright ball before an uneven ground, so that there is an object."""
+    rng = np.random.default_rng(3)
+    ground = cv2.resize(rng.uniform(30, 110, (12, 16, 3)), (FRAME.width, FRAME.height))
+    frame = np.asarray(ground, np.uint8)
+    cv2.circle(frame, (320, 240), 70, (60, 160, 240), -1, cv2.LINE_AA)
+    cv2.circle(frame, (300, 215), 18, (180, 220, 250), -1, cv2.LINE_AA)
+    return frame
+
+
+def ready_logits() -> npt.NDArray[np.float32]:
+    """[96, 96] float32: a disc, as a sensor with a network inside would give it."""
+    v, u = np.mgrid[:_CELLS, :_CELLS] - (_CELLS - 1) / 2
+    return (30.0 - np.hypot(u, v)).astype(np.float32)
+
+
+_LOGITS = ready_logits()
+
+
+def ready_mask(seq: int, time_ns: int) -> Mask:
+    """The disc in the middle of the picture, cut from its logits anew."""
+    return Mask(_LOGITS > 0, Roi(200, 120, 240, 240), FRAME, time_ns, seq, score=0.9)
+
+
+class StillFrames:
+    """`Frames` (glasses_sdk.sensors.frames): the picture, for each tick in a named pipe.
+
+    The recording ends when nobody holds the pipe.
+    """
+
+    kind = "still"
+    size = FRAME
+
+    def __init__(self, fifo: Path) -> None:
+        self._picture = picture()
+        self._camera = os.open(fifo, os.O_RDONLY)
+        self.first_frame_ns = time.monotonic_ns()
+        self._due_ns = self.first_frame_ns
+
+    def read(self) -> Frame | None:
+        tick = os.read(self._camera, TICK.size)
+        if not tick:
+            return None
+        seq, time_ns = TICK.unpack(tick)
+        self._due_ns = time_ns + _PERIOD_NS
+        return Frame(self._picture, time_ns, seq)
+
+    def next_ns(self) -> int:
+        return self._due_ns
+
+    def resume(self, seq: int, first_frame_ns: int) -> None:
+        self.first_frame_ns = first_frame_ns
+
+    def close(self) -> None:
+        os.close(self._camera)
+
+
+class StillSpec(msgspec.Struct, frozen=True):
+    """What to open; travels to a process of its own."""
+
+    fifo: str
+    model: str
+    lockstep: bool = False
+    live: bool = False
+
+    def resumed(self, start: int, first_frame_ns: int) -> StillSpec:
+        return self
+
+
+def open_still(spec: StillSpec) -> HostEngine:
+    """The engine of a host sensor, looking at the picture."""
+    network = Network(Path(spec.model))
+    return HostEngine(StillFrames(Path(spec.fifo)), network)
+
+
+class StillSensor(HostSensor):
+    """The host sensor, looking at the picture."""
+
+    def __init__(self, spec: StillSpec) -> None:
+        self._lockstep = False
+        aims_in, aims_out, records_in, records_out = pipes()
+        self._thread = threading.Thread(
+            target=serve,
+            args=(lambda: open_still(spec), aims_in, records_out, False),
+            name="still camera",
+            daemon=True,
+        )
+        self._thread.start()
+        self._link = Link(aims_out, records_in, 60.0, False)
+
+
+class ReadySensor:
+    """A `Sensor` (glasses_sdk.protocols) whose masks come ready-made, as from an IMX500.
+
+    The named pipe's own descriptor says that one is there.
+    """
+
+    def __init__(self, fifo: Path) -> None:
+        self._camera = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.info = SensorInfo(
+            kind="ready",
+            size=FRAME,
+            mask=Size(_CELLS, _CELLS),
+            model="ready-made@00000000",
+            isolation="none",
+            input_tensor="absent",
+            first_frame_ns=time.monotonic_ns(),
+        )
+
+    def aim(self, roi: Roi | None) -> None:
+        """Its masks are of the middle, wherever it is aimed."""
+
+    def next_exposure_ns(self) -> int:
+        return time.monotonic_ns() + _PERIOD_NS
+
+    def fileno(self) -> int:
+        return self._camera
+
+    def read(self) -> Mask | None:
+        try:
+            tick = os.read(self._camera, TICK.size)
+        except BlockingIOError:
+            return None
+        if not tick:
+            raise RecordingEnded("the camera has gone")
+        seq, time_ns = TICK.unpack(tick)
+        return ready_mask(seq, time_ns)
+
+    def health(self) -> Health:
+        return Health("streaming")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        os.close(self._camera)
