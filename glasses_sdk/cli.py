@@ -1,4 +1,4 @@
-"""The command line: `glasses run`, `sub`, `evaluate`, `train`, `models`, `config`."""
+"""The command line: `glasses run`, `sub`, `evaluate`, `bench`, `doctor`, `models` and more."""
 
 from __future__ import annotations
 
@@ -316,6 +316,50 @@ def _counted(masks: Iterable[Mask], total: int, step: Callable[[int, int], None]
     for done, mask in enumerate(masks, 1):
         step(done, total)
         yield mask
+
+
+@app.command()
+def bench(
+    sensor: Annotated[str, typer.Option(help="host, isolated or ready: whose ratio.")] = "host",
+    model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
+        "picosam3"
+    ),
+    rounds: Annotated[int, typer.Option(min=1, help="Frames for each contender.")] = 300,
+    masks: Annotated[int, typer.Option(min=1, help="How many to watch the memory over.")] = 20_000,
+    check: Annotated[bool, typer.Option("--check", help="Fail where a limit is passed.")] = False,
+    limit: Annotated[list[str] | None, typer.Option(help="Another limit, NAME=VALUE.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure each stage, and all of it beside a bare script of the same libraries."""
+    from glasses_sdk import models
+    from glasses_sdk.bench import command
+
+    limits = command.limits_of(limit or []) if check else None
+    missed = command.run(models.find(model), sensor, rounds, masks, limits, as_json)
+    for line in missed:
+        _say(line)
+    if missed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(
+    bind: Bind = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at this machine: what is broken, and one line on how to mend it."""
+    from dataclasses import asdict
+
+    from glasses_sdk.doctor import examine
+
+    findings = list(examine(bind))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+    for finding in [] if as_json else findings:
+        fix = f"\n{'':24} fix: {finding.fix}" if finding.fix else ""
+        print(f"{finding.state:7} {finding.about:16} {finding.says}{fix}")
+    if any(finding.state == "broken" for finding in findings):
+        raise typer.Exit(1)
 
 
 @models_app.command("list")

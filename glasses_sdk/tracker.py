@@ -89,6 +89,8 @@ class _Track:
     pinned: bool
     sizes: list[float]
     trials: list[_Trial]
+    gaze: tuple[float, float] | None = None
+    trust: float = 1.0
     masks: int = 0
     asked: Roi | None = None
     widened: float = 1.0
@@ -138,6 +140,7 @@ class RoiTracker:
                 self._start(x, y, time_ns)
             else:
                 track.looked_ns = time_ns
+                track.gaze = x, y
                 if track.sizes:
                     track.kalman.x[:2, 0] = x, y
 
@@ -168,13 +171,7 @@ class RoiTracker:
         track = self._track
         if track is None:
             return None
-        if track.sizes:
-            width = height = track.sizes[0]
-        else:
-            share = (1 + 2 * self._config.padding) * track.widened
-            least = self._config.min_size * self._short
-            width, height = (max(side * share, least) for side in (track.width, track.height))
-        track.asked = visible(Roi.around(*track.centre(time_ns), width, height), self._sensor)
+        track.asked = visible(self._region(track, time_ns), self._sensor)
         if track.asked is None:
             self.release()
             return None
@@ -190,8 +187,22 @@ class RoiTracker:
             return _labelled(mask, self._previous if track else 0, mask.roi_state)
         held = mask.time_ns - track.looked_ns > self._config.coast_ms * 1e6
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
-        self._learn(track, mask)
-        return _labelled(mask, self.track, state)
+        known = self._learn(track, mask)
+        return _labelled(mask if known else _emptied(mask), self.track, state)
+
+    def _region(self, track: _Track, time_ns: int) -> Roi:
+        """Around the object where it will be, wide enough to hold what is being looked at."""
+        x, y = track.centre(time_ns)
+        if track.sizes:
+            return Roi.around(x, y, track.sizes[0], track.sizes[0])
+        width, height = track.width, track.height
+        box = Roi.around(x, y, width, height)
+        if track.gaze and time_ns - track.looked_ns < self._config.coast_ms * 1e6:
+            box = _holding(box, *track.gaze, _AROUND_GAZE * min(width, height))
+        share = (1 + 2 * self._config.padding) * track.widened
+        least = self._config.min_size * self._short
+        sides = (max(side * share, least) for side in (box.width, box.height))
+        return Roi.around(*box.centre, *sides)
 
     # What happens at a look
 
@@ -237,15 +248,36 @@ class RoiTracker:
 
     # What happens at a mask
 
-    def _learn(self, track: _Track, mask: Mask) -> None:
+    def _learn(self, track: _Track, mask: Mask) -> bool:
+        """Whether this mask may show the object."""
         bits = component(mask.bits, mask.roi, track.centre(mask.time_ns))
         box = mask_box(bits, mask.roi)
         if track.sizes:
             self._try(track, mask, bits, box)
         elif box is None or mask.score < self._config.min_score or self._jumps(track, box, mask):
             self._miss(track, mask)
+            return False
         else:
             self._follow(track, self._grown(box, bits, mask.roi), mask.time_ns)
+            self._doubt(track, mask)
+        return True
+
+    def _doubt(self, track: _Track, mask: Mask) -> None:
+        """A region that has drifted off shows unsure masks: while somebody looks, start again."""
+        track.trust += 0.25 * (mask.score - track.trust)
+        looked = mask.time_ns - track.looked_ns < self._config.coast_ms * 1e6
+        if track.pinned or track.trust >= (_DOUBT if looked else _DOUBT_HELD):
+            return
+        if looked and track.gaze:
+            self._again(track, *track.gaze)
+        else:
+            self.release()
+
+    def _again(self, track: _Track, x: float, y: float) -> None:
+        track.sizes = [share * self._short for share in self._config.start_sizes]
+        track.trials.clear()
+        track.trust = 1.0
+        track.kalman = _filter(x, y, track.sizes[0])
 
     def _try(self, track: _Track, mask: Mask, bits: Bits, box: Roi | None) -> None:
         """One starting size's mask; after the last one, or a good one, the best is the object."""
@@ -306,8 +338,10 @@ class RoiTracker:
         floor = 1 - self._config.max_shrink
         for side in ("width", "height"):
             now, new = getattr(track, side), getattr(box, side)
-            pace = 0.6 if new > now else 0.3
-            setattr(track, side, max(now * (new / now) ** pace, now * floor))
+            pace = _WIDEN_PACE if new > now else _NARROW_PACE
+            setattr(
+                track, side, min(max(now * (new / now) ** pace, now * floor), now * _MAX_GROWTH)
+            )
 
 
 _LANDING_NS = 60_000_000
@@ -315,6 +349,11 @@ _RESTING = 0.03  # of the sensor's width: looks within it are one fixation
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _SETTLING = 2  # masks of a new object whose box is taken as it is
 _GROW = 0.25  # of the region's side
+_DOUBT = 0.85
+_DOUBT_HELD = 0.65
+_MAX_GROWTH = 1.1  # of a side from one frame to the next
+_AROUND_GAZE = 0.45
+_WIDEN_PACE, _NARROW_PACE = 1.0, 0.3
 _TOUCHING = 0.06  # of an edge's cells
 
 
@@ -350,6 +389,13 @@ _PUSH = 4.0  # object sizes a second squared: how hard objects accelerate
 _BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
 
 
+def _holding(box: Roi, x: float, y: float, margin: float) -> Roi:
+    """The box, extended to hold (x, y) with a margin."""
+    left, top = min(box.left, x - margin), min(box.top, y - margin)
+    right, bottom = max(box.right, x + margin), max(box.bottom, y + margin)
+    return Roi(left, top, right - left, bottom - top)
+
+
 def _overlap(one: Roi, other: Roi) -> float:
     """Intersection over the smaller of the two."""
     width = min(one.right, other.right) - max(one.left, other.left)
@@ -360,6 +406,8 @@ def _overlap(one: Roi, other: Roi) -> float:
 
 
 def _labelled(mask: Mask, track: int, state: RoiState) -> Mask:
-    if track:
-        return replace(mask, track=track, roi_state=state)
-    return replace(mask, bits=np.zeros_like(mask.bits), score=0.0, track=0, roi_state=state)
+    return replace(mask if track else _emptied(mask), track=track, roi_state=state)
+
+
+def _emptied(mask: Mask) -> Mask:
+    return replace(mask, bits=np.zeros_like(mask.bits), score=0.0)

@@ -47,7 +47,7 @@ def _network(model: str) -> Any:
     import cv2
     import onnxruntime
 
-    from glasses_sdk.bench.still import picture
+    from glasses_sdk.bench.scene import picture
 
     options: Any = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -64,7 +64,7 @@ def _network(model: str) -> Any:
 
 
 def _ready() -> Any:
-    from glasses_sdk.bench.still import ready_logits
+    from glasses_sdk.bench.scene import ready_logits
 
     tensor = ready_logits()
     return lambda: tensor

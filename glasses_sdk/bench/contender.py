@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from glasses_sdk.bench.still import TICK
+from glasses_sdk.bench.scene import TICK
 from glasses_sdk.errors import GlassesError
 
 __all__ = ["Contender", "Program"]
@@ -19,6 +19,7 @@ __all__ = ["Contender", "Program"]
 _PATIENCE_S = 60.0  # until a program is ready: it loads libraries and a network
 _FRAME_S = 5.0
 _END_S = 2.0
+_ENVIRONMENT = {"ORT_DISABLE_TELEMETRY": "1"}  # it keeps a file for it
 _ATTEMPTS = 20  # a subscription takes its time
 
 
@@ -38,7 +39,7 @@ class Program:
             stdout=subprocess.PIPE,
             bufsize=0,
             process_group=0,
-            env=os.environ | {"PYTHONPATH": paths},
+            env=os.environ | {"PYTHONPATH": paths} | _ENVIRONMENT,
         )
         assert self._process.stdout is not None
         self._output = self._process.stdout

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glasses_sdk import pipeline
+from glasses_sdk.backends import SensorConfig
 from glasses_sdk.bench.still import ReadySensor, StillSensor, StillSpec
 from glasses_sdk.config import Config
 from glasses_sdk.errors import StaleStream
@@ -31,7 +32,11 @@ def _say(*words: object) -> None:
 
 def _run(sensor: Sensor) -> None:
     """The loop of `glasses run`, with this sensor in the place of the configured one."""
-    pipeline.open_sensor = lambda config: sensor
+
+    def opened(config: SensorConfig) -> Sensor:
+        return sensor
+
+    pipeline.open_sensor = opened
     with pipeline.Pipeline(Config(stream=_STREAM), publish=True) as glasses:
         assert glasses.addresses is not None
         _say(glasses.addresses.stream)

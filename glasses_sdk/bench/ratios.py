@@ -11,8 +11,7 @@ import cv2
 import numpy as np
 from filterpy.kalman import KalmanFilter
 
-from glasses_sdk.bench.stages import frame_of_looks
-from glasses_sdk.bench.still import FRAME, picture, ready_mask
+from glasses_sdk.bench.scene import FRAME, frame_of_looks, picture, ready_mask
 from glasses_sdk.crop import crop
 from glasses_sdk.tracker import RoiTracker
 from glasses_sdk.types import Roi, Size

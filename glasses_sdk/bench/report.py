@@ -8,9 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["FLOORS", "Limits", "Report", "SensorKind", "Spread", "misses"]
+__all__ = ["FLOORS", "RECEIVED", "SENT", "Limits", "Report", "SensorKind", "Spread", "misses"]
 
 SensorKind = Literal["host", "isolated", "ready"]
+
+SENT = ("capture", "crop", "network", "tracker", "encode", "publish")
+RECEIVED = ("receive", "decode")
+"""The stages, by the process that they are measured in."""
 
 FLOORS: dict[SensorKind, str] = {"host": "bare", "isolated": "bare", "ready": "bare-ready"}
 """Which bare program each of ours is measured against."""
@@ -69,7 +73,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still good enough; see docs/reference/performance.md."""
+    """What is still good enough. Ratios and differences are of medians."""
 
     host_ratio: float = 1.25
     ready_ratio: float = 1.5

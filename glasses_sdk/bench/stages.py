@@ -16,7 +16,8 @@ from typing import Any
 import cv2
 import zmq
 
-from glasses_sdk.bench.still import FRAME, StillFrames, ready_mask
+from glasses_sdk.bench.scene import FRAME, frame_of_looks, ready_mask
+from glasses_sdk.bench.still import StillFrames
 from glasses_sdk.crop import crop
 from glasses_sdk.geometry import visible
 from glasses_sdk.network import Network
@@ -27,27 +28,8 @@ from glasses_sdk.transport import MaskPublisher, StreamConfig
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi, Size
 from glasses_sdk.wire import StreamedMask, decode, encode_mask
 
-__all__ = ["RECEIVED", "SENT", "frame_of_looks"]
-
-SENT = ("capture", "crop", "network", "tracker", "encode", "publish")
-RECEIVED = ("receive", "decode")
-
-_GAZE_HZ = 200
 _START = Roi(200, 120, 240, 240)
 _SECOND_NS = 1_000_000_000
-
-
-def frame_of_looks(tracker: RoiTracker, mask: Mask) -> Mask:
-    """What the tracker does for one frame: the looks since the last one, the mask, the next region.
-
-    The looks are those of 200 Hz eyes in a thirtieth of a second.
-    """
-    for number in range(round(_GAZE_HZ / 30), 0, -1):
-        time_ns = mask.time_ns - number * _SECOND_NS // _GAZE_HZ
-        tracker.look((320.0, 240.0), time_ns)
-    seen = tracker.see(mask)
-    tracker.predict(mask.time_ns + _SECOND_NS // 30)
-    return seen
 
 
 class _Deaf:
@@ -79,7 +61,7 @@ class _Sender:
         self._tracker = RoiTracker(FRAME)
 
     def step(self) -> list[int] | None:
-        """The frame's number and ns of each stage in `SENT`; None at the end."""
+        """The frame's number and ns of each stage in `SENT` (report.py); None at the end."""
         frame = self._frames.read()
         if frame is None:
             return None
@@ -119,7 +101,7 @@ def _send(fifo: str, model: str) -> None:
 
 
 def _receive(address: str) -> None:
-    """Prints for each mask the number and ns of each stage in `RECEIVED`."""
+    """Prints for each mask the number and ns of each stage in `RECEIVED` (report.py)."""
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.subscribe("g1.mask.")
         socket.connect(address)
@@ -137,28 +119,47 @@ def _receive(address: str) -> None:
 
 
 def _leave_behind(masks: int) -> None:
-    """Prints by how many bytes the process grew over so many unpaced masks.
+    """Prints by how many bytes the process grew over so many unpaced masks: the least of two runs.
 
-    Before that comes a second of the same, since the publisher counts the masks of a second.
+    What leaks grows in both; an arena of Python's allocator is taken once. Before that come two
+    seconds of the same, since the publisher counts the masks of a second.
     """
-    with _publisher(Size(96, 96)) as publisher:
+    with _publisher(Size(96, 96)) as publisher, zmq.Context() as context:
+        listener: Any = context.socket(zmq.SUB)
+        listener.subscribe(b"")
+        listener.connect(publisher.addresses.stream)
+        work = _Work(publisher, listener)
         end_ns = time.monotonic_ns() + 2 * _SECOND_NS
-        tracker = RoiTracker(FRAME)
-        seq = 0
         while time.monotonic_ns() < end_ns:
-            seq = _work_through(publisher, tracker, seq, 500)
+            work.through(500)
+        _say(min(work.through(masks) for _ in range(2)))
+        listener.close(linger=0)
+
+
+class _Work:
+    """Masks through tracker, encoder and publisher, to somebody who listens."""
+
+    def __init__(self, publisher: MaskPublisher, listener: Any) -> None:
+        self._publisher = publisher
+        self._listener = listener
+        self._tracker = RoiTracker(FRAME)
+        self._seq = 0
+
+    def through(self, masks: int) -> int:
+        """Bytes by which the process grew meanwhile."""
         before = _resident_bytes()
-        _work_through(publisher, tracker, seq, masks)
-        _say(_resident_bytes() - before)
+        for _ in range(masks):
+            self._seq += 1
+            mask = ready_mask(self._seq, self._seq * _SECOND_NS // 30)
+            self._publisher.send(frame_of_looks(self._tracker, mask))
+            if self._seq % 8 == 0:
+                self._publisher.serve(timeout_ms=0)
+                self._drain()
+        return _resident_bytes() - before
 
-
-def _work_through(publisher: MaskPublisher, tracker: RoiTracker, seq: int, masks: int) -> int:
-    for number in range(seq, seq + masks):
-        time_ns = number * _SECOND_NS // 30
-        publisher.send(frame_of_looks(tracker, ready_mask(number, time_ns)))
-        if number % 100 == 0:
-            publisher.serve(timeout_ms=0)
-    return seq + masks
+    def _drain(self) -> None:
+        while self._listener.poll(0):
+            self._listener.recv_multipart()
 
 
 def _resident_bytes() -> int:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
 import time
 from pathlib import Path
 from typing import Self
 
-import cv2
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
+from glasses_sdk.bench.scene import FRAME, TICK, picture, ready_mask
 from glasses_sdk.errors import RecordingEnded
 from glasses_sdk.network import Network
 from glasses_sdk.protocols import Health, SensorInfo
@@ -22,48 +19,9 @@ from glasses_sdk.sensors.host import HostEngine, HostSensor
 from glasses_sdk.sensors.link import Link, pipes, serve
 from glasses_sdk.types import Mask, Roi, Size
 
-__all__ = [
-    "FRAME",
-    "TICK",
-    "ReadySensor",
-    "StillFrames",
-    "StillSensor",
-    "StillSpec",
-    "open_still",
-    "picture",
-    "ready_logits",
-    "ready_mask",
-]
+__all__ = ["ReadySensor", "StillFrames", "StillSensor", "StillSpec", "open_still"]
 
-FRAME = Size(640, 480)
-TICK = struct.Struct("<qq")
-"""What a frame is in the named pipe: its number, and when it was there (monotonic ns)."""
 _PERIOD_NS = 33_333_333
-_CELLS = 96
-
-
-def picture() -> npt.NDArray[np.uint8]:
-    """[480, 640, 3] uint8 BGR: a bright ball before an uneven ground, so that there is an object."""
-    rng = np.random.default_rng(3)
-    ground = cv2.resize(rng.uniform(30, 110, (12, 16, 3)), (FRAME.width, FRAME.height))
-    frame = np.asarray(ground, np.uint8)
-    cv2.circle(frame, (320, 240), 70, (60, 160, 240), -1, cv2.LINE_AA)
-    cv2.circle(frame, (300, 215), 18, (180, 220, 250), -1, cv2.LINE_AA)
-    return frame
-
-
-def ready_logits() -> npt.NDArray[np.float32]:
-    """[96, 96] float32: a disc, as a sensor with a network inside would give it."""
-    v, u = np.mgrid[:_CELLS, :_CELLS] - (_CELLS - 1) / 2
-    return (30.0 - np.hypot(u, v)).astype(np.float32)
-
-
-_LOGITS = ready_logits()
-
-
-def ready_mask(seq: int, time_ns: int) -> Mask:
-    """The disc in the middle of the picture, cut from its logits anew."""
-    return Mask(_LOGITS > 0, Roi(200, 120, 240, 240), FRAME, time_ns, seq, score=0.9)
 
 
 class StillFrames:
@@ -144,7 +102,7 @@ class ReadySensor:
         self.info = SensorInfo(
             kind="ready",
             size=FRAME,
-            mask=Size(_CELLS, _CELLS),
+            mask=Size(96, 96),
             model="ready-made@00000000",
             isolation="none",
             input_tensor="absent",
