@@ -14,7 +14,15 @@ from glasses_sdk.gaze_map import GazeMap, load_gaze_map
 from glasses_sdk.protocols import GazeSource, Sensor
 from glasses_sdk.types import Size
 
-__all__ = ["GazeConfig", "SensorConfig", "open_gaze", "open_gaze_map", "open_sensor", "resolve"]
+__all__ = [
+    "GazeConfig",
+    "SensorConfig",
+    "open_gaze",
+    "open_gaze_map",
+    "open_sensor",
+    "resolve",
+    "resolve_gaze",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +75,14 @@ def resolve(source: str) -> str:
     if Path("/dev/video0").exists():
         return "webcam:0"
     raise ConfigError(
-        "no camera here: neither an IMX500 nor /dev/video0; try --sensor synthetic, "
-        "--sensor video:FILE or --sensor images:DIR"
+        "no camera here: there is no /dev/video0; try --sensor synthetic, --sensor video:FILE or "
+        "--sensor images:DIR"
     )
 
 
 def open_sensor(config: SensorConfig) -> Sensor:
     """Open what the configuration names. Raises ConfigError, ModelError or DeviceError."""
-    from glasses_sdk.sensors.host import HostSpec
+    from glasses_sdk.sensors.spec import HostSpec
 
     spec = HostSpec(
         source=resolve(config.source),
@@ -93,6 +101,13 @@ def open_sensor(config: SensorConfig) -> Sensor:
     return HostSensor(spec)
 
 
+def resolve_gaze(source: str, sensor: str) -> str:
+    """What `auto` stands for with this sensor: the made world's own eyes, else the centre."""
+    if source != "auto":
+        return source
+    return "synthetic" if sensor.partition(":")[0] == "synthetic" else "centre"
+
+
 def open_gaze(config: GazeConfig, sensor: Sensor, sensor_config: SensorConfig) -> GazeSource:
     """Open what the configuration names, on the sensor's clock.
 
@@ -101,10 +116,7 @@ def open_gaze(config: GazeConfig, sensor: Sensor, sensor_config: SensorConfig) -
     clock: Callable[[], int] = time.monotonic_ns
     if sensor_config.pace == "every":
         clock = sensor.next_exposure_ns
-    source = config.source
-    if source == "auto":
-        source = "synthetic" if sensor_config.source.startswith("synthetic") else "centre"
-    kind, _, rest = source.partition(":")
+    kind, _, rest = resolve_gaze(config.source, sensor_config.source).partition(":")
     match kind:
         case "centre":
             from glasses_sdk.gaze.centre import Centre
@@ -121,10 +133,12 @@ def open_gaze(config: GazeConfig, sensor: Sensor, sensor_config: SensorConfig) -
         case "synthetic":
             from glasses_sdk.sensors.synthetic import WorldGaze, open_world
 
+            if sensor_config.source.partition(":")[0] != "synthetic":
+                raise ConfigError("gaze synthetic is the made world's: use --sensor synthetic")
             world = open_world(sensor_config.source.partition(":")[2])
             return WorldGaze(world, sensor.info.first_frame_ns, clock)
         case _:
-            known = "auto, centre, replay:FILE, inlet[:NAME], pointer"
+            known = "auto, centre, replay:FILE, inlet[:NAME], pointer, synthetic"
             raise ConfigError(f"no gaze source {config.source!r}; known: {known}")
 
 

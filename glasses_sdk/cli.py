@@ -144,7 +144,7 @@ def _viewer(glasses: Pipeline, wanted: bool) -> Generator[None]:
 def _announce(config: Config, glasses: Pipeline) -> None:
     info, source = glasses.info, config.sensor.source
     found = f"{info.kind} (found by auto)" if source == "auto" else source
-    _say(f"sensor {found}, {info.size}; model {info.model}; gaze {config.gaze.source}")
+    _say(f"sensor {found}, {info.size}; model {info.model}; gaze {glasses.gaze_source}")
     if glasses.addresses:
         stream = glasses.addresses.stream
         _say(f"masks on {stream}; see them with: glasses sub {stream}")

@@ -10,12 +10,16 @@ The contract (docs/reference/models.md): input `rgb` uint8 [N, H, W, 3], output 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+# Read while it loads; without it some releases keep a file about their use.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
 from glasses_sdk.errors import ModelError

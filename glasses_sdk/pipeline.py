@@ -6,18 +6,24 @@ import select
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Self
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Literal, Self
 
-from glasses_sdk.backends import open_gaze, open_gaze_map, open_sensor
+from glasses_sdk.backends import open_gaze, open_gaze_map, open_sensor, resolve_gaze
 from glasses_sdk.config import Config
 from glasses_sdk.errors import RecordingEnded
 from glasses_sdk.gaze.inlet import Inlet
+from glasses_sdk.gaze_map import GazeMap
 from glasses_sdk.protocols import SensorInfo
 from glasses_sdk.tracker import RoiTracker
 from glasses_sdk.transport import Addresses, GazeState, MaskPublisher
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
+from glasses_sdk.wire import GazeMapCard
 
 __all__ = ["Pipeline"]
+
+EyeState = Literal["fixation", "saccade", "pursuit", "blink"]
 
 _TICK_MS = 100.0
 _AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
@@ -51,6 +57,7 @@ class Pipeline:
             if self._publish:
                 publisher = MaskPublisher(config.stream, self.info, self)
                 self._publisher = stack.enter_context(publisher)
+                publisher.calibrate(_card(self._gaze_map))
             self._open = stack.pop_all()
         return self
 
@@ -61,6 +68,11 @@ class Pipeline:
     def info(self) -> SensorInfo:
         """What the sensor is."""
         return self._sensor.info
+
+    @property
+    def gaze_source(self) -> str:
+        """Where looks come from: what `auto` stands for."""
+        return resolve_gaze(self._config.gaze.source, self._config.sensor.source)
 
     @property
     def addresses(self) -> Addresses | None:
@@ -86,9 +98,14 @@ class Pipeline:
     def _follow_gaze(self) -> None:
         for sample in self._gaze.read():
             self._seen = sample
+            state: EyeState = "blink"
             if sample.confidence > 0:
                 point = self._gaze_map.to_sensor(sample)
                 self._tracker.look(point, sample.time_ns, sample.confidence)
+                sample = replace(sample, x=point[0], y=point[1])
+                state = "fixation" if self._tracker.rests else "saccade"
+            if self._publisher:
+                self._publisher.send_gaze(sample, state)
 
     def _sleep(self) -> None:
         """Until a mask is ready, or it is time to aim; control is answered meanwhile."""
@@ -101,7 +118,7 @@ class Pipeline:
         self._publisher.serve(until=self._sensor, timeout_ms=wait_ms)
 
     def _gaze_state(self) -> GazeState:
-        provider = self._config.gaze.source.partition(":")[0]
+        provider = self.gaze_source.partition(":")[0]
         if self._seen is None:
             return GazeState(provider, "none", None)
         age_ms = max((time.monotonic_ns() - self._seen.time_ns) / 1e6, 0.0)
@@ -131,3 +148,14 @@ class Pipeline:
 
     def head(self, name: str, pose: HeadPose) -> None:
         """A head pose that another program pushed in; no tracker uses it yet."""
+
+
+def _card(gaze_map: GazeMap) -> GazeMapCard:
+    """The map in force, as the calibration message says it; it was made or loaded now."""
+    return GazeMapCard(
+        model=gaze_map.model,
+        matrix=tuple(float(number) for number in gaze_map.matrix.ravel()),
+        accuracy_deg=None,
+        precision_deg=None,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )

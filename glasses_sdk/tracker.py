@@ -123,6 +123,15 @@ class RoiTracker:
         """The number of the object that is followed, 0 for none."""
         return self._track.id if self._track else 0
 
+    @property
+    def rests(self) -> bool:
+        """Whether the latest looks stand still: the eyes have landed."""
+        if len(self._looks) < 2:
+            return False
+        _, xs, ys = zip(*self._looks[-4:], strict=True)
+        spread = max(max(xs) - min(xs), max(ys) - min(ys)) / 2
+        return spread < _RESTING * self._sensor.width
+
     def look(self, point: tuple[float, float], time_ns: int, confidence: float = 1.0) -> None:
         """Somebody looked at `point`. Late, doubtful and outside looks are ignored."""
         x, y = point
@@ -136,7 +145,7 @@ class RoiTracker:
         if track is None:
             self._start(x, y, time_ns)
         elif not track.pinned:
-            if self._rests() and self._elsewhere(track, x, y):
+            if self.rests and self._elsewhere(track, x, y):
                 self._start(x, y, time_ns)
             else:
                 track.looked_ns = time_ns
@@ -223,14 +232,6 @@ class RoiTracker:
             sizes=sizes,
             trials=[],
         )
-
-    def _rests(self) -> bool:
-        """Whether the latest looks stand still: the eyes have landed."""
-        if len(self._looks) < 2:
-            return False
-        points = np.array([look[1:] for look in self._looks[-4:]])
-        spread = float(np.abs(points - points.mean(0)).max())
-        return spread < _RESTING * self._sensor.width
 
     def _elsewhere(self, track: _Track, x: float, y: float) -> bool:
         """Whether a look at (x, y) means something other than the object."""

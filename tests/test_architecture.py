@@ -27,7 +27,7 @@ FLOORS = (
     },
     {"transport", "evaluation", "sensors", "gaze", "calibration", "viewer", "simulation"},
     {"backends", "config"},
-    {"pipeline"},
+    {"pipeline", "bench", "doctor"},
     {"cli"},
     {"__main__"},
 )

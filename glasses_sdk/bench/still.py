@@ -80,15 +80,15 @@ class StillSensor(HostSensor):
 
     def __init__(self, spec: StillSpec) -> None:
         self._lockstep = False
-        aims_in, aims_out, records_in, records_out = pipes()
+        ends, aims, records = pipes()
         self._thread = threading.Thread(
             target=serve,
-            args=(lambda: open_still(spec), aims_in, records_out, False),
+            args=(lambda: open_still(spec), ends, False),
             name="still camera",
             daemon=True,
         )
         self._thread.start()
-        self._link = Link(aims_out, records_in, 60.0, False)
+        self._link = Link(aims, records, 60.0, False)
 
 
 class ReadySensor:

@@ -22,7 +22,7 @@ import msgspec
 
 from glasses_sdk.errors import ConfigError, DeviceError
 from glasses_sdk.sensors import confine
-from glasses_sdk.sensors.link import Engine, Hangup, Link, pipes, serve
+from glasses_sdk.sensors.link import Ends, Engine, Hangup, Link, pipes, serve
 
 __all__ = ["OPEN_SECONDS", "Child", "Spec"]
 
@@ -59,19 +59,19 @@ class Child:
     """
 
     def __init__(self, engine: str, spec: Spec, pause_s: float) -> None:
-        aims_in, self._aims, self.records, records_out = pipes()
+        ends, self._aims, self.records = pipes()
         self._link: Link | None = None
         self._lockstep = spec.lockstep
         self._hung_up_s: float | None = None
         self._late_s = time.monotonic() + pause_s + OPEN_SECONDS
         what = [engine, msgspec.json.encode(spec).decode()]
-        how = [pause_s, aims_in, records_out, int(spec.lockstep), os.getpid()]
+        how = [pause_s, *ends, int(spec.lockstep), os.getpid()]
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__, *what, *map(str, how)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(aims_in, records_out),
+                pass_fds=ends,
                 process_group=0,  # a Ctrl-C at the terminal is for this process
                 env=os.environ
                 | _ENVIRONMENT
@@ -81,8 +81,8 @@ class Child:
             self.hang_up()
             raise DeviceError(f"the sensor's process cannot be started: {error}") from error
         finally:
-            os.close(aims_in)
-            os.close(records_out)
+            for end in ends:
+                os.close(end)
 
     def is_ready(self) -> bool:
         """Whether `open` would not wait. Raises Hangup when it has been too long."""
@@ -139,20 +139,21 @@ class Child:
 
 
 def _main(engine: str, spec: str, pause_s: float, *how: int) -> None:
-    aims, records, lockstep, parent = how
+    *pipes_here, lockstep, parent = how
+    ends = Ends(*pipes_here)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not confine.hide(parent):
         return
     why_not = confine.lock_in()
-    confine.close_all_but({0, 1, 2, aims, records})
-    if _hung_up(aims, pause_s):
+    confine.close_all_but({0, 1, 2, *ends})
+    if _hung_up(ends.aims, pause_s):
         return
 
     def open_engine() -> Engine:
         opened = _open(engine, spec)
         return _attested(opened, why_not or confine.seal())
 
-    serve(open_engine, aims, records, bool(lockstep))
+    serve(open_engine, ends, bool(lockstep))
 
 
 def _hung_up(pipe: int, seconds: float) -> bool:

@@ -19,11 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from glasses_sdk.errors import ConfigError, DeviceError, DeviceLost
+from glasses_sdk.sensors.spec import Pace
 from glasses_sdk.types import Size
 
 __all__ = ["Frame", "Frames", "Images", "Pace", "Schedule", "Video", "Webcam"]
 
-Pace = Literal["realtime", "every"]
 Picture = npt.NDArray[np.uint8]
 
 # What a decoder has to say goes into our errors' one sentence, not beside it on standard error.

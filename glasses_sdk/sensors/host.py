@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Self
 
 import cv2
-import msgspec
 import numpy as np
 
 from glasses_sdk.crop import crop
@@ -21,46 +20,14 @@ from glasses_sdk.errors import ConfigError
 from glasses_sdk.geometry import visible
 from glasses_sdk.network import Network
 from glasses_sdk.protocols import Health, SensorInfo
-from glasses_sdk.sensors.frames import Frames, Images, Pace, Video, Webcam
+from glasses_sdk.sensors.frames import Frames, Images, Video, Webcam
 from glasses_sdk.sensors.link import Link, Seen, pipes, serve
+from glasses_sdk.sensors.spec import HostSpec
 from glasses_sdk.types import Mask, Roi
 
 __all__ = ["HostEngine", "HostSensor", "HostSpec", "open_engine"]
 
 _OPEN_SECONDS = 20.0
-
-
-class HostSpec(msgspec.Struct, frozen=True):
-    """What to open: picklable, so that it can be sent to a process of its own.
-
-    source  `webcam:0`, `video:FILE`, `images:DIR` or `synthetic:SEED`
-    frames  how many; a recording that is shorter is looped
-    start   number of the first frame, counted from `first_frame_ns` on: set to go on with a
-            recording or a session whose first part has been seen already
-    """
-
-    source: str
-    model: str
-    pace: Pace = "realtime"
-    frames: int | None = None
-    images_hz: float = 2.0
-    threads: int = 1
-    start: int = 0
-    first_frame_ns: int = 0
-
-    @property
-    def lockstep(self) -> bool:
-        """Whether each frame waits for its aim."""
-        return self.pace == "every"
-
-    @property
-    def live(self) -> bool:
-        """Whether it is a camera, which may come back after it was lost."""
-        return self.source.startswith("webcam")
-
-    def resumed(self, start: int, first_frame_ns: int) -> HostSpec:
-        """The same, going on with frame `start`."""
-        return msgspec.structs.replace(self, start=start, first_frame_ns=first_frame_ns)
 
 
 class HostEngine:
@@ -136,15 +103,15 @@ class HostSensor:
 
     def __init__(self, spec: HostSpec) -> None:
         self._lockstep = spec.lockstep
-        aims_in, aims_out, records_in, records_out = pipes()
+        ends, aims, records = pipes()
         self._thread = threading.Thread(
             target=serve,
-            args=(lambda: open_engine(spec), aims_in, records_out, spec.lockstep),
+            args=(lambda: open_engine(spec), ends, spec.lockstep),
             name=f"sensor {spec.source}",
             daemon=True,
         )
         self._thread.start()
-        self._link = Link(aims_out, records_in, _OPEN_SECONDS, spec.lockstep)
+        self._link = Link(aims, records, _OPEN_SECONDS, spec.lockstep)
 
     @property
     def info(self) -> SensorInfo:

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,13 +24,13 @@ from glasses_sdk.geometry import visible
 from glasses_sdk.protocols import Health, SensorInfo
 from glasses_sdk.types import Bits, Mask, Roi, Size
 
-__all__ = ["Engine", "Hangup", "Link", "Seen", "pipes", "serve"]
+__all__ = ["Ends", "Engine", "Hangup", "Link", "Seen", "pipes", "serve"]
 
-_HELLO = struct.Struct("<H4IQ16s48s7s16s200s")  # fault length, sizes, first frame, names, fault
+_HELLO = struct.Struct("<H4IQ16s48s7s16s600s")  # fault length, sizes, first frame, names, fault
 _SEEN = struct.Struct("<BIQqq4iIfH")  # kind, aim, seq, time, next, roi, dropped, score, text
 _AIM = struct.Struct("<IqB4d")  # number, newest mask seen, whether there is a region, region
 _MASK, _FAULT, _END = 1, 2, 3
-_TEXT = 200
+_TEXT = 400
 
 
 class Hangup(DeviceLost):
@@ -87,52 +87,81 @@ class _Aim:
 # The sensor's end
 
 
-def serve(open_engine: Callable[[], Engine], aims: int, records: int, lockstep: bool) -> None:
+class Ends(NamedTuple):
+    """The sensor's descriptors: aims to read, records to write, records that nobody has read."""
+
+    aims: int
+    records: int
+    unread: int
+
+
+def serve(open_engine: Callable[[], Engine], ends: Ends, lockstep: bool) -> None:
     """Run an engine until its recording or the other end's interest ends.
 
     In lockstep each frame waits for an aim that was made after the mask before it was seen.
-    Errors travel as records: this never raises one of ours. Owns both descriptors.
+    Errors travel as records: this never raises one of ours. Owns the descriptors.
     """
     try:
-        _serve(open_engine, aims, records, lockstep)
+        _serve(open_engine, ends, lockstep)
     except BrokenPipeError:
         pass  # nobody listens any more
     finally:
-        os.close(records)
-        os.close(aims)
+        for pipe in ends:
+            os.close(pipe)
 
 
-def _serve(open_engine: Callable[[], Engine], aims: int, records: int, lockstep: bool) -> None:
+def _serve(open_engine: Callable[[], Engine], ends: Ends, lockstep: bool) -> None:
     try:
         engine = open_engine()
     except GlassesError as error:
-        _write(records, _hello(None, error))
+        _write(ends.records, _hello(None, error))
         return
     try:
-        _write(records, _hello(engine.info, None))
-        _run(engine, aims, records, lockstep)
+        _write(ends.records, _hello(engine.info, None))
+        _run(engine, ends, lockstep)
     finally:
         engine.close()
 
 
-def _run(engine: Engine, aims: int, records: int, lockstep: bool) -> None:
+def _run(engine: Engine, ends: Ends, lockstep: bool) -> None:
     size = _record_size(engine.info.mask)
-    inbox = _Inbox(aims)
+    inbox = _Inbox(ends.aims)
     seq, dropped = -1, 0
     while True:
         if lockstep:
             inbox.wait_for(seq)
         try:
             seen = engine.step(inbox.roi)
-        except GlassesError as error:
-            _write(records, _notice(_FAULT, str(error), size))
+        except BrokenPipeError:
+            raise
+        except Exception as error:
+            _write(ends.records, _notice(_FAULT, _sentence(error), size))
             return
         if seen is None:
-            _write(records, _notice(_END, "", size))
+            _write(ends.records, _notice(_END, "", size))
             return
-        dropped += seen.seq - seq - 1
+        dropped += seen.seq - seq - 1 + _discard(ends.unread, size)
         seq = seen.seq
-        _write(records, _seen(seen, inbox.aim.number, dropped, engine.next_ns(), size))
+        record = _seen(seen, inbox.aim.number, dropped, engine.next_ns(), size)
+        _write(ends.records, record)
+
+
+def _sentence(error: Exception) -> str:
+    """Ours speak for themselves; a library's gets its name."""
+    return str(error) if isinstance(error, GlassesError) else f"{type(error).__name__}: {error}"
+
+
+def _discard(unread: int, size: int) -> int:
+    """Take back the mask that nobody has read yet, for the newest wins: how many, 0 or 1.
+
+    Only records that a pipe moves as a whole (PIPE_BUF) can be taken back; of larger masks two or
+    three may wait.
+    """
+    if size > select.PIPE_BUF:
+        return 0
+    with suppress(BlockingIOError):
+        return int(len(os.read(unread, size)) == size)
+    return 0
 
 
 class _Inbox:
@@ -187,7 +216,7 @@ def _notice(kind: int, text: str, size: int) -> bytes:
 
 
 def _hello(info: SensorInfo | None, error: GlassesError | None) -> bytes:
-    fault = f"{type(error).__name__}: {error}".encode()[:200] if error else b""
+    fault = f"{type(error).__name__}: {error}".encode()[:600] if error else b""
     if info is None:
         return _HELLO.pack(len(fault), 0, 0, 0, 0, 0, b"", b"", b"", b"", fault)
     return _HELLO.pack(
@@ -224,6 +253,7 @@ class Link:
         self._next_ns = 0
         self.dropped = 0
         self._partial = b""
+        self._ended = False
         try:
             self.info = _read_hello(records, hello_seconds)
         except BaseException:
@@ -231,7 +261,6 @@ class Link:
             raise
         self._next_ns = self.info.first_frame_ns
         self._size = _record_size(self.info.mask)
-        os.set_blocking(records, False)
 
     def fileno(self) -> int:
         return self._records
@@ -251,12 +280,15 @@ class Link:
     def read(self) -> Mask | None:
         """The newest whole record's mask. Raises DeviceLost at the end, with the reason."""
         newest: bytes | None = None
+        if self._ended:
+            raise RecordingEnded("the recording has ended")
         while record := self._record():
             if record[0] != _MASK:
                 if newest is not None:
                     self._partial = record + self._partial
                     break
                 if record[0] == _END:
+                    self._ended = True
                     raise RecordingEnded("the recording has ended")
                 raise DeviceLost(_text(record))
             newest = record
@@ -341,12 +373,13 @@ def _raise(fault: str) -> None:
     raise getattr(errors, kind, DeviceError)(sentence)
 
 
-def pipes() -> tuple[int, int, int, int]:
-    """Two pipes as (aims to read, aims to write, records to read, records to write).
+def pipes() -> tuple[Ends, int, int]:
+    """Two pipes: the sensor's ends, and the loop's (aims to write, records to read).
 
-    The outward one holds few records: what nobody has read yet is old.
+    The outward one is as short as a pipe can be: what nobody has read yet is old.
     """
     aims_in, aims_out = os.pipe()
     records_in, records_out = os.pipe()
     fcntl.fcntl(records_out, fcntl.F_SETPIPE_SZ, 4096)
-    return aims_in, aims_out, records_in, records_out
+    os.set_blocking(records_in, False)
+    return Ends(aims_in, records_out, os.dup(records_in)), aims_out, records_in

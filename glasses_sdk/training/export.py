@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def export_onnx(network: nn.Module, path: Path, side: int = 96) -> None:
         )
     try:
         _agree(whole, part, side)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 

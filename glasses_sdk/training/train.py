@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -147,7 +146,7 @@ def _save(
     except (OSError, RuntimeError) as error:
         part.unlink(missing_ok=True)
         raise ModelError(f"cannot write checkpoint {path}: {error}") from error
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _resume(

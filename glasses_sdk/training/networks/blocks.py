@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -85,9 +87,7 @@ class Trunk(nn.Module):
     def __init__(self, neck: nn.Module | None = None) -> None:
         super().__init__()
         widths = (3, *self.encoder)
-        self.stages = nn.ModuleList(
-            SeparableBlock(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.stages = nn.ModuleList(SeparableBlock(a, b) for a, b in pairwise(widths))
         self.downs = nn.ModuleList(Down(width) for width in self.encoder)
         self.neck = nn.Sequential(
             SeparableBlock(self.encoder[-1], self.bottleneck), neck or nn.Identity()
