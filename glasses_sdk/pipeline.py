@@ -27,6 +27,7 @@ EyeState = Literal["fixation", "saccade", "pursuit", "blink"]
 
 _TICK_MS = 100.0
 _AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
+_JOIN_MS = 400.0  # whoever waits for the stream has then connected, and misses no frame
 _STALE_MS = 500.0
 _LOST_MS = 3000.0
 
@@ -80,6 +81,8 @@ class Pipeline:
         return self._publisher.addresses if self._publisher else None
 
     def __iter__(self) -> Iterator[Mask]:
+        if self._publisher and self._config.sensor.pace == "every":
+            self._publisher.serve(timeout_ms=_JOIN_MS)
         while True:
             self._follow_gaze()
             self._sensor.aim(self._tracker.predict(self._sensor.next_exposure_ns()))

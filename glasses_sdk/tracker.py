@@ -128,7 +128,9 @@ class RoiTracker:
         """Whether the latest looks stand still: the eyes have landed."""
         if len(self._looks) < 2:
             return False
-        _, xs, ys = zip(*self._looks[-4:], strict=True)
+        now = self._looks[-1][0]
+        latest = [look for look in self._looks if now - look[0] <= _RESTING_NS]
+        _, xs, ys = zip(*(latest if len(latest) > 1 else self._looks[-2:]), strict=True)
         spread = max(max(xs) - min(xs), max(ys) - min(ys)) / 2
         return spread < _RESTING * self._sensor.width
 
@@ -345,7 +347,8 @@ class RoiTracker:
             )
 
 
-_LANDING_NS = 60_000_000
+_LANDING_NS = 60_000_000  # older looks say nothing about where the eyes are now
+_RESTING_NS = 15_000_000
 _RESTING = 0.03  # of the sensor's width: looks within it are one fixation
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _SETTLING = 2  # masks of a new object whose box is taken as it is

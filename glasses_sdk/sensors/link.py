@@ -140,7 +140,9 @@ def _run(engine: Engine, ends: Ends, lockstep: bool) -> None:
         if seen is None:
             _write(ends.records, _notice(_END, "", size))
             return
-        dropped += seen.seq - seq - 1 + _discard(ends.unread, size)
+        dropped += seen.seq - seq - 1
+        if inbox.aim.number:  # whoever aims has read the hello
+            dropped += _discard(ends.unread, size)
         seq = seen.seq
         record = _seen(seen, inbox.aim.number, dropped, engine.next_ns(), size)
         _write(ends.records, record)

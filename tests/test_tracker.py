@@ -1,0 +1,237 @@
+"""The region servo: laws, oracles and tables; time is an argument, so no test waits."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glasses_sdk import landing, tracker
+from glasses_sdk.geometry import visible
+from glasses_sdk.tracker import RoiTracker, TrackerConfig
+from glasses_sdk.types import Mask, Roi, Size
+
+SENSOR = Size(640, 480)
+FRAME_NS = 33_333_333
+
+
+def seen_by_a_perfect_network(roi: Roi, thing: Roi, k: int, score: float = 0.95) -> Mask:
+    """The mask of a filled rectangle, exact to a cell."""
+    region = visible(roi, SENSOR)
+    assert region is not None
+    x = region.left + (np.arange(96) + 0.5) * region.width / 96
+    y = region.top + (np.arange(96) + 0.5) * region.height / 96
+    across = (thing.left <= x) & (x < thing.right)
+    down = (thing.top <= y) & (y < thing.bottom)
+    return Mask(down[:, None] & across[None], region, SENSOR, k * FRAME_NS, k, score)
+
+
+def follow(servo: RoiTracker, things: list[Roi | None], looks: range, first: int = 0) -> list[Mask]:
+    """Run the loop over a thing that is at things[k] in frame k, looked at in `looks`."""
+    masks = []
+    for k, thing in enumerate(things, first):
+        if thing and k in looks:
+            servo.look(thing.centre, k * FRAME_NS - 10_000_000)
+            servo.look(thing.centre, k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS) or Roi(0, 0, SENSOR.width, SENSOR.height)
+        masks.append(servo.see(seen_by_a_perfect_network(roi, thing or Roi(-99, -99, 1, 1), k)))
+    return masks
+
+
+def iou(mask: Mask, thing: Roi) -> float:
+    full, truth = mask.full(), np.zeros((SENSOR.height, SENSOR.width), bool)
+    truth[int(thing.top) : int(thing.bottom), int(thing.left) : int(thing.right)] = True
+    return (full & truth).sum() / (full | truth).sum()
+
+
+@pytest.mark.parametrize(("width", "height"), [(60, 60), (40, 160), (200, 90), (330, 300)])
+def test_one_look_becomes_the_whole_objects_mask_within_three_frames(width: int, height: int):
+    thing = Roi.around(320, 240, width, height)
+    masks = follow(RoiTracker(SENSOR), [thing] * 4, range(1))
+    assert iou(masks[3], thing) > 0.85
+
+
+def test_the_region_takes_the_objects_own_proportions():
+    servo = RoiTracker(SENSOR)
+    thing = Roi.around(320, 240, 60, 180)
+    follow(servo, [thing] * 12, range(12))
+    region = servo.predict(12 * FRAME_NS)
+    assert region is not None
+    assert region.height / region.width == pytest.approx(3, rel=0.15)
+
+
+def test_after_the_last_look_the_region_follows_the_object_and_says_held():
+    things = [Roi(100 + 4 * k, 150, 90, 90) for k in range(60)]
+    masks = follow(RoiTracker(SENSOR), things, range(3))
+    assert {mask.track for mask in masks} == {1}
+    assert masks[2].roi_state == "stable"
+    assert masks[-1].roi_state == "held"
+    assert iou(masks[-1], things[-1]) > 0.8
+
+
+def test_a_thing_that_vanishes_is_released_and_its_masks_are_empty():
+    things: list[Roi | None] = [Roi(280, 200, 80, 80)] * 10
+    masks = follow(RoiTracker(SENSOR), things + [None] * 30, range(10))
+    assert masks[9].track == 1
+    assert (masks[-1].track, masks[-1].area, masks[-1].score) == (0, 0, 0.0)
+
+
+def test_doubtful_masks_release_a_track_as_empty_ones_do():
+    servo, thing = RoiTracker(SENSOR), Roi(280, 200, 80, 80)
+    follow(servo, [thing] * 10, range(10))
+    for k in range(10, 40):
+        if roi := servo.predict(k * FRAME_NS):
+            servo.see(seen_by_a_perfect_network(roi, thing, k, score=0.3))
+    assert servo.track == 0
+
+
+def test_a_fixation_elsewhere_is_a_new_track_and_a_passing_look_is_not():
+    servo, here, there = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(480, 340, 60, 60)
+    follow(servo, [here] * 10, range(10))
+    servo.look(there.centre, 10 * FRAME_NS)
+    assert servo.track == 1
+    servo.look(there.centre, 10 * FRAME_NS + 5_000_000)
+    assert servo.track == 2
+
+
+def test_looks_on_the_way_of_a_saccade_start_nothing():
+    servo, thing = RoiTracker(SENSOR), Roi(100, 100, 80, 80)
+    follow(servo, [thing] * 10, range(10))
+    for n in range(8):
+        servo.look((140 + 50 * n, 140 + 25 * n), 10 * FRAME_NS + n * 5_000_000)
+    assert servo.track == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "confidence"), [((100, 100), 0.3), ((-5, 10), 1.0), ((10, 481), 1.0)]
+)
+def test_doubtful_looks_and_looks_beside_the_sensor_start_nothing(point, confidence: float):
+    servo = RoiTracker(SENSOR)
+    servo.look(point, 0, confidence)
+    assert servo.track == 0
+    assert servo.predict(FRAME_NS) is None
+
+
+def test_a_mask_of_the_region_before_keeps_the_number_of_its_own_object():
+    servo, here, there = RoiTracker(SENSOR), Roi(60, 60, 80, 80), Roi(500, 380, 60, 60)
+    follow(servo, [here] * 10, range(10))
+    late = seen_by_a_perfect_network(servo.predict(10 * FRAME_NS) or here, here, 10)
+    servo.look(there.centre, 10 * FRAME_NS)
+    servo.look(there.centre, 10 * FRAME_NS + 5_000_000)
+    servo.predict(11 * FRAME_NS)
+    assert servo.track == 2
+    assert servo.see(late).track == 1
+
+
+def test_a_tap_is_followed_whatever_the_eyes_do_until_release():
+    servo, tapped, other = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(480, 340, 60, 60)
+    servo.take(tapped.centre, 0)
+    masks = []
+    for k in range(1, 12):
+        servo.look(other.centre, k * FRAME_NS)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        masks.append(servo.see(seen_by_a_perfect_network(roi, tapped, k)))
+    assert iou(masks[-1], tapped) > 0.8
+    servo.release()
+    assert servo.predict(12 * FRAME_NS) is None
+
+
+def test_a_taken_region_is_looked_at_first():
+    servo, roi = RoiTracker(SENSOR, TrackerConfig(padding=0.0)), Roi(200, 120, 100, 50)
+    servo.take_region(roi, 0)
+    assert servo.predict(1) == roi
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
+    servo = RoiTracker(SENSOR)
+    coordinate = st.floats(-200, 900)
+    for k in range(12):
+        for n in range(data.draw(st.integers(0, 3))):
+            point = data.draw(st.tuples(coordinate, coordinate))
+            servo.look(point, k * FRAME_NS + n * 1_000_000, data.draw(st.floats(0, 1)))
+        region = servo.predict(k * FRAME_NS)
+        if region is None:
+            continue
+        assert region.left >= 0
+        assert region.top >= 0
+        assert region.right <= SENSOR.width
+        assert region.bottom <= SENSOR.height
+        thing = Roi(*data.draw(st.tuples(coordinate, coordinate)), 50, 40)
+        mask = servo.see(seen_by_a_perfect_network(region, thing, k, data.draw(st.floats(0, 1))))
+        assert (mask.area > 0) <= (mask.track > 0)
+
+
+def test_the_same_looks_and_masks_give_the_same_regions():
+    things = [Roi(100 + 3 * k, 150 + k, 90, 70) for k in range(20)]
+    one, other = (follow(RoiTracker(SENSOR), things, range(20)) for _ in range(2))
+    assert [mask.roi for mask in one] == [mask.roi for mask in other]
+
+
+def test_the_filter_without_process_noise_is_a_least_squares_line(monkeypatch: pytest.MonkeyPatch):
+    """With a flat prior; the slope and the place are numpy's own fit."""
+    monkeypatch.setattr(tracker, "_PUSH", 0.0)
+    rng = np.random.default_rng(0)
+    times = np.cumsum(rng.uniform(0.02, 0.05, 25))
+    places = 300 + 40 * times + rng.normal(0, 2, 25)
+    servo = RoiTracker(SENSOR)
+    servo.take_region(Roi.around(300, 240, 50, 50), 0)
+    track = servo._track
+    assert track is not None
+    track.kalman.P = np.diag([1e10, 1e10, 1e10, 1e10])
+    for time, place in zip(times, places, strict=True):
+        tracker._measure(track, Roi.around(place, 240, 50, 50), round(time * 1e9))
+    slope, start = np.polyfit(times, places, 1)
+    x, _, speed, _ = track.kalman.x.ravel()
+    assert speed == pytest.approx(slope, abs=1e-2)
+    assert x == pytest.approx(start + slope * times[-1], abs=1e-2)
+
+
+def test_a_still_object_keeps_its_region_still():
+    servo, thing = RoiTracker(SENSOR), Roi(250, 180, 120, 100)
+    rng = np.random.default_rng(0)
+    regions = []
+    for k in range(90):
+        x, y = thing.centre
+        for n in range(6):
+            point = (x + rng.normal(0, 5), y + rng.normal(0, 5))
+            servo.look(point, k * FRAME_NS + n * 5_000_000)
+        region = servo.predict((k + 1) * FRAME_NS)
+        assert region is not None
+        regions.append(region)
+        servo.see(seen_by_a_perfect_network(region, thing, k + 1))
+    moves = [
+        max(abs(a - b) for a, b in zip(one.centre, other.centre, strict=True))
+        for one, other in pairwise(regions[10:])
+    ]
+    assert np.mean(np.array(moves) < 4) >= 0.99
+
+
+def test_the_part_of_a_mask_at_the_point_is_taken_not_the_larger_one_beside_it():
+    bits = np.zeros((96, 96), bool)
+    bits[40:56, 40:56] = True
+    bits[10:30, 60:80] = True
+    part = landing.component(bits, Roi(0, 0, 96, 96), (48, 48))
+    assert part[48, 48]
+    assert not part[20, 70]
+
+
+def test_a_mask_that_runs_into_the_edges_promises_less_than_a_whole_one():
+    whole, cut = np.zeros((96, 96), bool), np.ones((96, 96), bool)
+    whole[20:76, 20:76] = True
+    cut[:, :10] = False
+    assert landing.expected_iou(whole, 0.9, 0.5) > landing.expected_iou(cut, 0.7, 0.5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"start_sizes": ()}, {"start_sizes": (0.0,)}, {"padding": 2.0}, {"release_ms": 0.0}],
+)
+def test_settings_that_make_no_sense_cannot_be_built(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        TrackerConfig(**wrong)
