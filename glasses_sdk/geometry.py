@@ -13,7 +13,9 @@ from glasses_sdk.types import Bits, Matrix, Roi, Size
 
 __all__ = [
     "apply",
+    "holding",
     "mask_box",
+    "overlap",
     "padded",
     "square",
     "visible",
@@ -74,3 +76,19 @@ def mask_box(bits: Bits, roi: Roi) -> Roi | None:
         (last_column - first_column + 1) * x,
         (last_row - first_row + 1) * y,
     )
+
+
+def holding(box: Roi, x: float, y: float, margin: float) -> Roi:
+    """The box, extended to hold (x, y) with a margin."""
+    left, top = min(box.left, x - margin), min(box.top, y - margin)
+    right, bottom = max(box.right, x + margin), max(box.bottom, y + margin)
+    return Roi(left, top, right - left, bottom - top)
+
+
+def overlap(one: Roi, other: Roi) -> float:
+    """Intersection over the smaller of the two areas, 0 to 1."""
+    width = min(one.right, other.right) - max(one.left, other.left)
+    height = min(one.bottom, other.bottom) - max(one.top, other.top)
+    if width <= 0 or height <= 0:
+        return 0.0
+    return width * height / min(one.width * one.height, other.width * other.height)

@@ -7,19 +7,16 @@ Position and velocity are a Kalman filter (filterpy) with constant velocity over
 All times are arguments; nothing here reads a clock.
 """
 
-# pyright: reportUnknownMemberType=false
-# (filterpy types only a part of itself)
-
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 import numpy as np
-from filterpy.kalman import KalmanFilter
 
-from glasses_sdk.geometry import mask_box, padded, visible
+from glasses_sdk.belief import Belief
+from glasses_sdk.geometry import holding, mask_box, overlap, padded, visible
 from glasses_sdk.landing import component, expected_iou
-from glasses_sdk.types import Bits, Mask, Matrix, Roi, RoiState, Size
+from glasses_sdk.types import Bits, Mask, Roi, RoiState, Size
 
 __all__ = ["RoiTracker", "TrackerConfig"]
 
@@ -80,8 +77,7 @@ class _Track:
     """
 
     id: int
-    kalman: KalmanFilter
-    time_ns: int
+    belief: Belief
     width: float
     height: float
     looked_ns: int
@@ -94,12 +90,6 @@ class _Track:
     masks: int = 0
     asked: Roi | None = None
     widened: float = 1.0
-
-    def centre(self, time_ns: int) -> tuple[float, float]:
-        """Where the object's middle is believed to be then."""
-        x, y, vx, vy = self.kalman.x.ravel()
-        dt = min(max(time_ns - self.time_ns, 0) / 1e9, 0.25)
-        return float(x + vx * dt), float(y + vy * dt)
 
 
 class RoiTracker:
@@ -153,7 +143,7 @@ class RoiTracker:
                 track.looked_ns = time_ns
                 track.gaze = x, y
                 if track.sizes:
-                    track.kalman.x[:2, 0] = x, y
+                    track.belief.move(x, y)
 
     def take(self, point: tuple[float, float], time_ns: int, side: float | None = None) -> None:
         """Follow what is at `point`, whatever the eyes do, until `release`: a tap in the app.
@@ -194,7 +184,7 @@ class RoiTracker:
         Returns the mask with `track` and `roi_state`; one that belongs to nobody is emptied.
         """
         track = self._track
-        if track is None or track.asked is None or _overlap(mask.roi, track.asked) < 0.1:
+        if track is None or track.asked is None or overlap(mask.roi, track.asked) < 0.1:
             return _labelled(mask, self._previous if track else 0, mask.roi_state)
         held = mask.time_ns - track.looked_ns > self._config.coast_ms * 1e6
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
@@ -203,13 +193,13 @@ class RoiTracker:
 
     def _region(self, track: _Track, time_ns: int) -> Roi:
         """Around the object where it will be, wide enough to hold what is being looked at."""
-        x, y = track.centre(time_ns)
+        x, y = track.belief.centre(time_ns)
         if track.sizes:
             return Roi.around(x, y, track.sizes[0], track.sizes[0])
         width, height = track.width, track.height
         box = Roi.around(x, y, width, height)
         if track.gaze and time_ns - track.looked_ns < self._config.coast_ms * 1e6:
-            box = _holding(box, *track.gaze, _AROUND_GAZE * min(width, height))
+            box = holding(box, *track.gaze, _AROUND_GAZE * min(width, height))
         share = (1 + 2 * self._config.padding) * track.widened
         least = self._config.min_size * self._short
         sides = (max(side * share, least) for side in (box.width, box.height))
@@ -224,8 +214,7 @@ class RoiTracker:
         sizes = [share * self._short for share in self._config.start_sizes]
         self._track = _Track(
             id=self._last_id,
-            kalman=_filter(x, y, sizes[0]),
-            time_ns=time_ns,
+            belief=Belief(x, y, sizes[0], time_ns),
             width=sizes[0],
             height=sizes[0],
             looked_ns=time_ns,
@@ -238,10 +227,10 @@ class RoiTracker:
     def _elsewhere(self, track: _Track, x: float, y: float) -> bool:
         """Whether a look at (x, y) means something other than the object."""
         if track.sizes:
-            cx, cy = track.centre(track.time_ns)
+            cx, cy = track.belief.centre(track.belief.time_ns)
             return max(abs(x - cx), abs(y - cy)) > 2 * _RESTING * self._sensor.width
         now = self._looks[-1][0]
-        cx, cy = track.centre(now)
+        cx, cy = track.belief.centre(now)
         near = padded(Roi.around(cx, cy, track.width, track.height), _MARGIN)
         slack = _RESTING * self._sensor.width
         return not (
@@ -253,7 +242,7 @@ class RoiTracker:
 
     def _learn(self, track: _Track, mask: Mask) -> bool:
         """Whether this mask may show the object."""
-        bits = component(mask.bits, mask.roi, track.centre(mask.time_ns))
+        bits = component(mask.bits, mask.roi, track.belief.centre(mask.time_ns))
         box = mask_box(bits, mask.roi)
         if track.sizes:
             self._try(track, mask, bits, box)
@@ -280,7 +269,7 @@ class RoiTracker:
         track.sizes = [share * self._short for share in self._config.start_sizes]
         track.trials.clear()
         track.trust = 1.0
-        track.kalman = _filter(x, y, track.sizes[0])
+        track.belief = Belief(x, y, track.sizes[0], track.belief.time_ns)
 
     def _try(self, track: _Track, mask: Mask, bits: Bits, box: Roi | None) -> None:
         """One starting size's mask; after the last one, or a good one, the best is the object."""
@@ -302,12 +291,12 @@ class RoiTracker:
         track.masks += 1
         track.good_ns = time_ns
         track.widened = 1.0
-        _measure(track, box, time_ns)
+        track.belief.measure(box.centre, max(track.width, track.height), time_ns)
         self._resize(track, box)
 
     def _jumps(self, track: _Track, box: Roi, mask: Mask) -> bool:
         """Whether this cannot be the same object any more."""
-        cx, cy = track.centre(mask.time_ns)
+        cx, cy = track.belief.centre(mask.time_ns)
         x, y = box.centre
         far = abs(x - cx) > 0.75 * track.width or abs(y - cy) > 0.75 * track.height
         area = box.width * box.height / (track.width * track.height)
@@ -342,9 +331,8 @@ class RoiTracker:
         for side in ("width", "height"):
             now, new = getattr(track, side), getattr(box, side)
             pace = _WIDEN_PACE if new > now else _NARROW_PACE
-            setattr(
-                track, side, min(max(now * (new / now) ** pace, now * floor), now * _MAX_GROWTH)
-            )
+            eased = now * (new / now) ** pace
+            setattr(track, side, min(max(eased, now * floor), now * _MAX_GROWTH))
 
 
 _LANDING_NS = 60_000_000  # older looks say nothing about where the eyes are now
@@ -353,60 +341,12 @@ _RESTING = 0.03  # of the sensor's width: looks within it are one fixation
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _SETTLING = 2  # masks of a new object whose box is taken as it is
 _GROW = 0.25  # of the region's side
-_DOUBT = 0.85
-_DOUBT_HELD = 0.65
+_DOUBT = 0.85  # mean score below which a region has drifted off, while somebody looks
+_DOUBT_HELD = 0.65  # and while nobody does
 _MAX_GROWTH = 1.1  # of a side from one frame to the next
-_AROUND_GAZE = 0.45
-_WIDEN_PACE, _NARROW_PACE = 1.0, 0.3
+_AROUND_GAZE = 0.45  # of the object's shorter side: what the region holds around a look
+_WIDEN_PACE, _NARROW_PACE = 1.0, 0.3  # share of the way, in logarithms, that a side goes
 _TOUCHING = 0.06  # of an edge's cells
-
-
-def _filter(x: float, y: float, side: float) -> KalmanFilter:
-    """State (x, y, vx, vy), measured (x, y); as unsure as the object may be large."""
-    kalman = KalmanFilter(dim_x=4, dim_z=2)
-    kalman.x = np.array([[x], [y], [0.0], [0.0]])
-    kalman.H = np.eye(2, 4)
-    kalman.P = np.diag([side**2 / 4, side**2 / 4, side**2, side**2]).astype(float)
-    return kalman
-
-
-def _measure(track: _Track, box: Roi, time_ns: int) -> None:
-    """Predict to the mask's time, then update with its box's middle."""
-    dt = max(time_ns - track.time_ns, 0) / 1e9
-    size = max(track.width, track.height)
-    kalman = track.kalman
-    kalman.F = np.eye(4) + np.diag([dt, dt], 2)
-    kalman.Q = _process_noise(max(dt, 1e-3), _PUSH * size)
-    kalman.R = np.eye(2) * (_BLUR * size) ** 2
-    kalman.predict()
-    kalman.update(np.array([[box.centre[0]], [box.centre[1]]]))
-    track.time_ns = max(time_ns, track.time_ns)
-
-
-def _process_noise(dt: float, push: float) -> Matrix:
-    """Q of a constant velocity disturbed by a piecewise constant push (Bar-Shalom 2001, 6.3.2)."""
-    gain = np.array([[dt**2 / 2, 0.0], [0.0, dt**2 / 2], [dt, 0.0], [0.0, dt]])
-    return push**2 * gain @ gain.T
-
-
-_PUSH = 4.0  # object sizes a second squared: how hard objects accelerate
-_BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
-
-
-def _holding(box: Roi, x: float, y: float, margin: float) -> Roi:
-    """The box, extended to hold (x, y) with a margin."""
-    left, top = min(box.left, x - margin), min(box.top, y - margin)
-    right, bottom = max(box.right, x + margin), max(box.bottom, y + margin)
-    return Roi(left, top, right - left, bottom - top)
-
-
-def _overlap(one: Roi, other: Roi) -> float:
-    """Intersection over the smaller of the two."""
-    width = min(one.right, other.right) - max(one.left, other.left)
-    height = min(one.bottom, other.bottom) - max(one.top, other.top)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / min(one.width * one.height, other.width * other.height)
 
 
 def _labelled(mask: Mask, track: int, state: RoiState) -> Mask:

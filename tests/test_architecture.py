@@ -22,7 +22,7 @@ PACKAGE = Path(glasses_sdk.__file__).parent
 FLOORS = (
     {"errors", "types"},
     {
-        *("protocols", "geometry", "crop", "gaze_map", "landing", "tracker", "wire"),
+        *("protocols", "geometry", "crop", "gaze_map", "belief", "landing", "tracker", "wire"),
         *("network", "models", "annotations"),
     },
     {"transport", "evaluation", "sensors", "gaze", "calibration", "viewer", "simulation"},

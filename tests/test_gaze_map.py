@@ -103,3 +103,10 @@ def test_a_map_that_makes_no_sense_is_refused_by_name(tmp_path: Path, text: str,
 def test_a_map_that_is_not_there_is_a_wrong_setting(tmp_path: Path):
     with pytest.raises(ConfigError, match="No such file"):
         load_gaze_map(tmp_path / "none.toml", SENSOR)
+
+
+def test_the_sample_map_brings_the_middle_near_the_middle_and_moves_it_left() -> None:
+    sample = Path(__file__).parent.parent / "calibration" / "gaze-map.toml"
+    x, y = load_gaze_map(sample, Size(1280, 720)).to_sensor(Gaze(0, 0.5, 0.5))
+    assert 580 < x < 640
+    assert 340 < y < 380

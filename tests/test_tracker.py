@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glasses_sdk import landing, tracker
+from glasses_sdk import belief, landing
 from glasses_sdk.geometry import visible
 from glasses_sdk.tracker import RoiTracker, TrackerConfig
 from glasses_sdk.types import Mask, Roi, Size
@@ -175,19 +175,16 @@ def test_the_same_looks_and_masks_give_the_same_regions():
 
 def test_the_filter_without_process_noise_is_a_least_squares_line(monkeypatch: pytest.MonkeyPatch):
     """With a flat prior; the slope and the place are numpy's own fit."""
-    monkeypatch.setattr(tracker, "_PUSH", 0.0)
+    monkeypatch.setattr(belief, "_PUSH", 0.0)
     rng = np.random.default_rng(0)
     times = np.cumsum(rng.uniform(0.02, 0.05, 25))
     places = 300 + 40 * times + rng.normal(0, 2, 25)
-    servo = RoiTracker(SENSOR)
-    servo.take_region(Roi.around(300, 240, 50, 50), 0)
-    track = servo._track
-    assert track is not None
-    track.kalman.P = np.diag([1e10, 1e10, 1e10, 1e10])
+    believed = belief.Belief(300, 240, 50, 0)
+    believed.kalman.P = np.diag([1e10, 1e10, 1e10, 1e10])
     for time, place in zip(times, places, strict=True):
-        tracker._measure(track, Roi.around(place, 240, 50, 50), round(time * 1e9))
+        believed.measure((place, 240), 50, round(time * 1e9))
     slope, start = np.polyfit(times, places, 1)
-    x, _, speed, _ = track.kalman.x.ravel()
+    x, _, speed, _ = believed.kalman.x.ravel()
     assert speed == pytest.approx(slope, abs=1e-2)
     assert x == pytest.approx(start + slope * times[-1], abs=1e-2)
 
