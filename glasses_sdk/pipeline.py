@@ -15,7 +15,7 @@ from glasses_sdk.config import Config
 from glasses_sdk.errors import RecordingEnded
 from glasses_sdk.gaze.inlet import Inlet
 from glasses_sdk.gaze_map import GazeMap
-from glasses_sdk.protocols import SensorInfo
+from glasses_sdk.protocols import Health, SensorInfo
 from glasses_sdk.tracker import RoiTracker
 from glasses_sdk.transport import Addresses, GazeState, MaskPublisher
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
@@ -30,6 +30,7 @@ _AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
 _JOIN_MS = 400.0  # whoever waits for the stream has then connected, and misses no frame
 _STALE_MS = 500.0
 _LOST_MS = 3000.0
+_STALLED_S = 1.0  # or ten frame times, where that is longer
 
 
 class Pipeline:
@@ -54,6 +55,7 @@ class Pipeline:
             self._gaze = stack.enter_context(open_gaze(config.gaze, self._sensor, config.sensor))
             self._tracker = RoiTracker(self.info.size, config.tracker)
             self._seen: Gaze | None = None  # the newest sample
+            self._mask_s, self._period_s = time.monotonic(), 0.0  # when the newest mask came
             self._publisher: MaskPublisher | None = None
             if self._publish:
                 publisher = MaskPublisher(config.stream, self.info, self)
@@ -93,6 +95,8 @@ class Pipeline:
                 return
             if mask is None:
                 continue
+            now_s = time.monotonic()
+            self._period_s, self._mask_s = now_s - self._mask_s, now_s
             mask = self._tracker.see(mask)
             if self._publisher:
                 self._publisher.send(mask)
@@ -117,8 +121,17 @@ class Pipeline:
         if self._publisher is None:
             select.select([self._sensor], [], [], wait_ms / 1e3)
             return
-        self._publisher.report(self._sensor.health(), self._gaze_state())
+        self._publisher.report(self._health(), self._gaze_state())
         self._publisher.serve(until=self._sensor, timeout_ms=wait_ms)
+
+    def _health(self) -> Health:
+        """The sensor's own word, unless masks stay away that it says it streams."""
+        health = self._sensor.health()
+        silent_s = time.monotonic() - self._mask_s
+        if health.state == "streaming" and silent_s > max(_STALLED_S, 10 * self._period_s):
+            reason = f"no-masks: the sensor has given no mask for {silent_s:.0f} s"
+            return replace(health, state="stalled", reason=reason)
+        return health
 
     def _gaze_state(self) -> GazeState:
         provider = self.gaze_source.partition(":")[0]

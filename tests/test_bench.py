@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not models.released(), reason="no released model
 
 def command(*arguments: str, folder: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "glasses_sdk", "bench", *arguments],
+        [sys.executable, "-P", "-m", "glasses_sdk", "bench", *arguments],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -22,7 +22,7 @@ import pytest
 
 from glasses_sdk import models
 
-COMMAND = [sys.executable, "-m", "glasses_sdk"]
+COMMAND = [sys.executable, "-P", "-m", "glasses_sdk"]
 ROOT = Path(__file__).parents[1]
 MASK_KEYS = [
     "v",
@@ -210,7 +210,7 @@ def started(
 ) -> Iterator[tuple[subprocess.Popen[str], Said]]:
     """The command in a process group of its own, as a terminal starts it; killed in the end."""
     process = subprocess.Popen(
-        [sys.executable, *options, "-m", "glasses_sdk", *arguments],
+        [sys.executable, *options, "-P", "-m", "glasses_sdk", *arguments],
         cwd=folder,
         env=surroundings(),
         stdout=subprocess.DEVNULL,

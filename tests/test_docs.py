@@ -113,7 +113,7 @@ def stream() -> Iterator[str]:
     """The address of a `glasses run` in the made world."""
     folder = Path(tempfile.mkdtemp(prefix="glasses-"))
     address = f"ipc://{folder}/s"
-    command = [sys.executable, "-m", "glasses_sdk", "run", "--sensor", "synthetic:1"]
+    command = [sys.executable, "-P", "-m", "glasses_sdk", "run", "--sensor", "synthetic:1"]
     with (folder / "said").open("w") as said:
         process = subprocess.Popen([*command, "--bind", address], stderr=said)
     try:

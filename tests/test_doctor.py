@@ -32,7 +32,7 @@ class Nobody:
 
 def glasses(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "glasses_sdk", "doctor", *arguments],
+        [sys.executable, "-P", "-m", "glasses_sdk", "doctor", *arguments],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,

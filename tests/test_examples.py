@@ -25,7 +25,7 @@ from glasses_sdk.transport import Control, addresses_of
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples"
-GLASSES = [sys.executable, "-m", "glasses_sdk"]
+GLASSES = [sys.executable, "-P", "-m", "glasses_sdk"]
 SECONDS = 30.0  # of patience; nothing here is measured
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -338,3 +340,38 @@ def test_a_stream_whose_address_is_taken_is_refused_and_closes_the_camera(
             pass
         threads = [thread.name for thread in threading.enumerate()]
     assert sum(name.startswith("sensor ") for name in threads) == 1
+
+
+def test_a_sensor_that_freezes_is_said_to_be_stalled_and_control_answers_all_the_same(
+    scene: Path, bright: Path
+) -> None:
+    config = Config(
+        sensor=SensorConfig(f"video:{scene}", str(bright), frames=100_000),
+        stream=StreamConfig(bind="tcp://127.0.0.1:*", device="test"),
+    )
+    with running(config) as pipeline, MaskSubscriber(pipeline.addresses.stream) as subscriber:
+        subscriber.recv(timeout=10)
+        (camera,) = [
+            int(stat.parent.name)
+            for stat in Path("/proc").glob("[0-9]*/stat")
+            if stat.read_text().rsplit(")", 1)[1].split()[1] == str(os.getpid())
+            and "sensors.child" in (stat.parent / "cmdline").read_text()
+        ]
+        os.kill(camera, signal.SIGSTOP)
+        try:
+            state_comes(subscriber, "stalled")
+            with Control(pipeline.addresses.control) as control:
+                assert control.clock().round_trip_ns < 50_000_000
+        finally:
+            os.kill(camera, signal.SIGCONT)
+        state_comes(subscriber, "streaming")
+
+
+def state_comes(subscriber: MaskSubscriber, state: str, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        subscriber.latest()
+        if subscriber.status and subscriber.status.state == state:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"the status has not said {state} within {seconds} s")

@@ -34,7 +34,7 @@ class Program:
         self._rest = b""
         paths = os.pathsep.join(filter(None, sys.path))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"glasses_sdk.bench.{module}", *arguments],
+            [sys.executable, "-P", "-m", f"glasses_sdk.bench.{module}", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             bufsize=0,
