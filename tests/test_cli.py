@@ -23,7 +23,6 @@ import pytest
 from glasses_sdk import models
 
 COMMAND = [sys.executable, "-P", "-m", "glasses_sdk"]
-ROOT = Path(__file__).parents[1]
 MASK_KEYS = [
     "v",
     "topic",
@@ -50,7 +49,7 @@ MASK_KEYS = [
 def surroundings(**extra: str) -> dict[str, str]:
     """This process's environment without settings of ours."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("GLASSES_")}
-    return {**kept, "PYTHONPATH": str(ROOT), **extra}
+    return {**kept, **extra}
 
 
 def glasses(folder: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from glasses_sdk.training.losses import mask_loss  # noqa: E402
 from glasses_sdk.training.networks import build  # noqa: E402
 from glasses_sdk.training.recipe import DataRecipe, Recipe, Schedule, load_recipe  # noqa: E402
 from glasses_sdk.training.regions import RegionMix, around_object  # noqa: E402
-from glasses_sdk.types import Roi  # noqa: E402
+from glasses_sdk.types import Roi, Size  # noqa: E402
 
 MODELS = Path(__file__).parent.parent / "models"
 
@@ -223,3 +225,20 @@ def test_the_exported_model_answers_as_the_network_does(tmp_path: Path) -> None:
     got, _ = Network(tmp_path / "fp32.onnx").logits(rgb)
     assert np.abs(got - wanted).max() < 1e-4 * np.ptp(wanted)
     assert [file.name for file in tmp_path.iterdir()] == ["fp32.onnx"]
+
+
+def test_the_command_writes_a_model_that_the_runtime_loads(
+    discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = tmp_path / "tiny" / "recipe.toml"
+    recipe.parent.mkdir()
+    recipe.write_text(
+        'network = "picosam3"\n[data]\nfiles = ["discs.json"]\nweights = { discs = 1.0 }\n'
+        "[schedule]\nsamples = 8\nbatch = 4\nsides = [[0.0, 32]]\n"
+    )
+    monkeypatch.setenv("GLASSES_DATA", str(discs))
+    words = ["train", str(recipe), "--out", str(tmp_path / "run")]
+    command = [sys.executable, "-P", "-m", "glasses_sdk", *words]
+    for _ in range(2):  # the second finds the run finished and writes the model again
+        subprocess.run(command, check=True, cwd=tmp_path)
+        assert Network(tmp_path / "run" / "fp32.onnx").input == Size(96, 96)
