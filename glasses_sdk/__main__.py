@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import sys
+import signal
 
 __all__ = ["main"]
 
 
 def main() -> None:
-    """The command line; Ctrl-C is no error, not even while its modules are still loading."""
-    try:
-        from glasses_sdk.cli import main as run
+    """The command line. While modules load, Ctrl-C ends the process by the signal itself.
 
-        run()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    An exception could get lost in a library that is just being imported; a command asks for
+    exceptions (`glasses_sdk.cli.app.interruptible`) once it has something to clean up.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from glasses_sdk.cli import main as run
+
+    run()
 
 
 if __name__ == "__main__":

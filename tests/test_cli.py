@@ -330,7 +330,7 @@ def test_ctrl_c_ends_it_at_once_and_leaves_nothing(place: Path, short: Path, mom
         assert gone(process.pid)
         said.join()
     told = [line for line in said.lines if not line.startswith("import time:")]
-    # CPython itself dies of the signal where it hits inside an exec, as a dataclass is made
+    # while modules load the signal itself ends it
     assert code in (0, 130, -signal.SIGINT)
     assert not [line for line in told if "Traceback" in line or "Exception" in line], told
     assert sorted(short.iterdir()) == []

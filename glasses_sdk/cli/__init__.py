@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 
 import typer
@@ -17,7 +16,6 @@ __all__ = ["app", "keep", "main", "measure", "stream"]
 
 def main() -> None:
     """The entry point: an error of ours is one sentence on standard error and exit code 1."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(standalone_mode=False)
     except typer.Exit as done:

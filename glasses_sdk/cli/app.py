@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "app",
     "config_app",
     "config_of",
+    "interruptible",
     "models_app",
     "progress",
     "say",
@@ -56,6 +58,12 @@ Bind = Annotated[str | None, typer.Option(help="Address of the stream; control a
 Frames = Annotated[int | None, typer.Option(help="Stop after so many; shorter input is looped.")]
 PaceName = Annotated[str | None, typer.Option(help="realtime, or every: each frame of a file.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable, on standard output.")]
+
+
+def interruptible() -> None:
+    """From here on Ctrl-C and a polite kill are an exception: there is something to clean up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def say(sentence: str) -> None:

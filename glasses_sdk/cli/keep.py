@@ -12,6 +12,7 @@ from glasses_sdk.cli.app import (
     ConfigFile,
     app,
     config_app,
+    interruptible,
     models_app,
     settings_file,
 )
@@ -68,6 +69,7 @@ def train(
             f"training needs the extra: pip install 'glasses-sdk[train]' ({error.name})"
         ) from error
 
+    interruptible()
     command.run(recipe, out or Path("runs") / recipe.parent.name, _data_folder())
 
 

@@ -15,6 +15,7 @@ from glasses_sdk.cli.app import (
     Bind,
     app,
     config_of,
+    interruptible,
     progress,
     say,
 )
@@ -41,6 +42,7 @@ def evaluate(
     from glasses_sdk import evaluation, models
     from glasses_sdk.network import Network
 
+    interruptible()
     if protocol not in ("box", "tight"):
         raise ConfigError(f"no protocol {protocol!r}; known: box, tight")
     kind: Literal["box", "tight"] = "box" if protocol == "box" else "tight"
@@ -72,6 +74,7 @@ def simulate(
     from glasses_sdk.pipeline import Pipeline
     from glasses_sdk.sensors.synthetic import open_world
 
+    interruptible()
     if sensor not in ("host", "isolated"):
         raise ConfigError(f"no sensor {sensor!r} to simulate with; known: host, isolated")
     flags = {
@@ -116,6 +119,7 @@ def bench(
     from glasses_sdk import models
     from glasses_sdk.bench import command
 
+    interruptible()
     limits = command.limits_of(limit or []) if check else None
     missed = command.run(models.find(model), sensor, rounds, masks, limits, as_json)
     for line in missed:

@@ -21,6 +21,7 @@ from glasses_sdk.cli.app import (
     SensorName,
     app,
     config_of,
+    interruptible,
     say,
 )
 
@@ -48,6 +49,7 @@ def run(
     """Look, segment, publish masks, until Ctrl-C."""
     from glasses_sdk.pipeline import Pipeline
 
+    interruptible()
     flags = {
         "sensor": {"source": sensor, "model": model, "frames": frames, "pace": pace},
         "gaze": {"source": gaze, "map": gaze_map},
@@ -122,6 +124,7 @@ def sub(
     """Subscribe to a stream: rate, age, drops, state of the region."""
     from glasses_sdk.transport import MaskSubscriber
 
+    interruptible()
     try:
         with MaskSubscriber(address, every=as_json) as subscriber:
             for number, mask in enumerate(subscriber, 1):
