@@ -16,7 +16,7 @@ import numpy as np
 
 from glasses_sdk.errors import DeviceLost
 from glasses_sdk.protocols import SensorInfo
-from glasses_sdk.sensors.link import Seen
+from glasses_sdk.sensors.records import Seen
 from glasses_sdk.types import Bits, Roi, Size
 
 SIZE = Size(320, 240)

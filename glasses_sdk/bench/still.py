@@ -14,9 +14,10 @@ from glasses_sdk.bench.scene import FRAME, TICK, picture, ready_mask
 from glasses_sdk.errors import RecordingEnded
 from glasses_sdk.network import Network
 from glasses_sdk.protocols import Health, SensorInfo
+from glasses_sdk.sensors.engine import serve
 from glasses_sdk.sensors.frames import Frame
 from glasses_sdk.sensors.host import HostEngine, HostSensor
-from glasses_sdk.sensors.link import Link, pipes, serve
+from glasses_sdk.sensors.link import Link, pipes
 from glasses_sdk.types import Mask, Roi, Size
 
 __all__ = ["ReadySensor", "StillFrames", "StillSensor", "StillSpec", "open_still"]

@@ -22,7 +22,8 @@ import msgspec
 
 from glasses_sdk.errors import ConfigError, DeviceError
 from glasses_sdk.sensors import confine
-from glasses_sdk.sensors.link import Ends, Engine, Hangup, Link, pipes, serve
+from glasses_sdk.sensors.engine import Ends, Engine, serve
+from glasses_sdk.sensors.link import Hangup, Link, pipes
 
 __all__ = ["OPEN_SECONDS", "Child", "Spec"]
 

@@ -20,8 +20,10 @@ from glasses_sdk.errors import ConfigError
 from glasses_sdk.geometry import visible
 from glasses_sdk.network import Network
 from glasses_sdk.protocols import Health, SensorInfo
+from glasses_sdk.sensors.engine import serve
 from glasses_sdk.sensors.frames import Frames, Images, Video, Webcam
-from glasses_sdk.sensors.link import Link, Seen, pipes, serve
+from glasses_sdk.sensors.link import Link, pipes
+from glasses_sdk.sensors.records import Seen
 from glasses_sdk.sensors.spec import HostSpec
 from glasses_sdk.types import Mask, Roi
 
