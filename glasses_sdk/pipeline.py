@@ -27,7 +27,7 @@ EyeState = Literal["fixation", "saccade", "pursuit", "blink"]
 
 _TICK_MS = 100.0
 _AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
-_JOIN_MS = 400.0  # whoever waits for the stream has then connected, and misses no frame
+_JOIN_MS = 1000.0  # whoever waits for the stream has then connected, and misses no frame
 _STALE_MS = 500.0
 _LOST_MS = 3000.0
 _STALLED_S = 1.0  # or ten frame times, where that is longer
