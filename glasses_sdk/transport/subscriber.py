@@ -104,7 +104,7 @@ class _Subscription:
     def _connected(self, device: str | None) -> Socket:
         socket = self._context.socket(zmq.SUB)
         options = {zmq.RCVHWM: _ALL if self._every else _HIGH_WATER, zmq.RECONNECT_IVL: 100}
-        limits = {zmq.RECONNECT_IVL_MAX: 1000, zmq.CONNECT_TIMEOUT: 3000}
+        limits = {zmq.CONNECT_TIMEOUT: 3000}
         limits[zmq.IPV6] = int("[" in self._address)
         for option, value in {**HEARTBEAT, **options, **limits}.items():
             socket.setsockopt(option, value)
