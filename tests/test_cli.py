@@ -268,11 +268,21 @@ def test_a_subscriber_prints_each_masks_payload_as_json(place: Path, short: Path
 
 
 def test_a_subscriber_without_a_publisher_says_so_and_not_for_ever(tmp_path: Path, short: Path):
-    result = glasses(tmp_path, "sub", f"ipc://{short}/nobody", "--count", "1")
+    result = glasses(tmp_path, "sub", f"ipc://{short}/nobody", "--count", "1", "--wait", "4")
     assert result.returncode == 1
-    assert result.stderr == (
-        f"glasses: never connected to ipc://{short}/nobody: is a publisher running there?\n"
-    )
+    reason = f"never connected to ipc://{short}/nobody: is a publisher running there?"
+    assert result.stderr == f"waiting: {reason}\nglasses: {reason}\n"
+
+
+def test_a_subscriber_that_came_first_waits_for_the_publisher(place: Path, short: Path):
+    bind = f"ipc://{short}/masks"
+    command = [*COMMAND, "sub", bind, "--count", "1", "--wait", "30"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as first:
+        time.sleep(3.5)
+        with started(place, *RUN, "--bind", bind, "--frames", "1000000"):
+            told, _ = first.communicate(timeout=30)
+    assert first.returncode == 0
+    assert "/s  age" in told
 
 
 def test_the_models_that_are_here_are_listed_with_the_default(tmp_path: Path):

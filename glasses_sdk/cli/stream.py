@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Generator, Iterable
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,10 +26,12 @@ from glasses_sdk.cli.app import (
     interruptible,
     say,
 )
+from glasses_sdk.errors import StaleStream
 
 if TYPE_CHECKING:
     from glasses_sdk.config import Config
     from glasses_sdk.pipeline import Pipeline
+    from glasses_sdk.transport import MaskSubscriber
     from glasses_sdk.types import Mask
     from glasses_sdk.wire import StreamedMask
 
@@ -120,6 +124,7 @@ def sub(
     address: Annotated[str, typer.Argument(help="The stream.")] = "tcp://127.0.0.1:5570",
     as_json: AsJson = False,
     count: Annotated[int | None, typer.Option(min=1, help="Stop after so many masks.")] = None,
+    wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for a first mask.")] = 10.0,
 ) -> None:
     """Subscribe to a stream: rate, age, drops, state of the region."""
     from glasses_sdk.transport import MaskSubscriber
@@ -127,14 +132,46 @@ def sub(
     interruptible()
     try:
         with MaskSubscriber(address, every=as_json) as subscriber:
-            for number, mask in enumerate(subscriber, 1):
+            recent: deque[int] = deque()
+            for number, mask in enumerate(_patiently(subscriber, wait), 1):
                 age = subscriber.age_ms(mask)
-                print(_json_line(mask, age) if as_json else _line(mask, age, subscriber.dropped))
+                rate = _rate(recent, mask.published_ns)
+                dropped = subscriber.dropped
+                print(_json_line(mask, age) if as_json else _line(mask, rate, age, dropped))
                 sys.stdout.flush()
                 if count is not None and number >= count:
                     return
     except KeyboardInterrupt:
         return
+
+
+def _patiently(subscriber: MaskSubscriber, wait_s: float) -> Iterator[StreamedMask]:
+    """Its masks; a stream that stays away or falls silent is said once, and waited for.
+
+    Raises StaleStream when `wait_s` passed without a first mask.
+    """
+    given_up_s = time.monotonic() + wait_s
+    streamed, said = False, ""
+    while True:
+        try:
+            yield subscriber.recv()
+            streamed, said = True, ""
+        except StaleStream as stale:
+            if not streamed and time.monotonic() >= given_up_s:
+                raise
+            if stale.reason != said:
+                say(f"waiting: {stale}")
+            said = stale.reason
+
+
+def _rate(recent: deque[int], now_ns: int) -> float:
+    """Masks a second, over the last second of the publisher's clock."""
+    recent.append(now_ns)
+    while now_ns - recent[0] > 1_000_000_000:
+        recent.popleft()
+    if len(recent) < 2:
+        return 0.0
+    return (len(recent) - 1) * 1e9 / max(now_ns - recent[0], 1)
 
 
 def _json_line(mask: StreamedMask, age_ms: float) -> str:
@@ -144,10 +181,10 @@ def _json_line(mask: StreamedMask, age_ms: float) -> str:
     return json.dumps({**mask_fields(mask), "age_ms": round(age_ms, 3)})
 
 
-def _line(mask: StreamedMask, age_ms: float, dropped: int) -> str:
+def _line(mask: StreamedMask, rate: float, age_ms: float, dropped: int) -> str:
     roi = mask.roi
     return (
-        f"{mask.device}  frame {mask.seq}  age {age_ms:6.1f} ms  dropped {dropped}  "
+        f"{mask.device}  frame {mask.seq}  {rate:4.1f}/s  age {age_ms:6.1f} ms  dropped {dropped}  "
         f"track {mask.track} {mask.roi_state:8}  score {mask.score:.2f}  area {mask.area:5d}  "
         f"region {roi.left:.0f},{roi.top:.0f} {roi.width:.0f}x{roi.height:.0f}"
     )
