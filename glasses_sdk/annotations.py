@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +50,32 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """A whole file: photos, and the instances on them (`Instance.photo` is an index)."""
+    """A whole file: photos, and the instances on them (`Instance.photo` is an index).
+
+    `bad` has a sentence on each object that was left out because it shows nothing or is damaged.
+    """
 
     photos: list[Photo]
     instances: list[Instance]
+    bad: list[str] = field(default_factory=list[str])
 
 
-def load_annotations(path: Path) -> Annotations:
+class _EmptyError(ValueError):
+    """An object without a pixel in its picture."""
+
+
+def load_annotations(path: Path, *, skip_bad: bool = False) -> Annotations:
     """Read an annotation file; pictures are found relative to it.
 
     Crowds are left out, and so is whatever has no pixel in its mask, however the field `area`
-    reads; the smallest object counts. Raises DataError with the file and the first thing wrong,
-    ConfigError without the extra `eval`.
+    reads; the smallest object counts. With `skip_bad` a damaged object is left out as well.
+    Raises DataError with the file and the first thing wrong, ConfigError without the extra `eval`.
     """
     data = _json(path)
     try:
         photos = [_photo(entry, path.parent) for entry in data["images"]]
         index = {entry["id"]: n for n, entry in enumerate(data["images"])}
-        return Annotations(photos, _instances(data["annotations"], index, photos))
+        return Annotations(photos, *_instances(data["annotations"], index, photos, skip_bad))
     except KeyError as error:
         raise DataError(f"{path} is not in COCO format: {error} is missing") from error
     except (AttributeError, TypeError, ValueError) as error:
@@ -93,28 +101,37 @@ def _photo(entry: dict[str, Any], folder: Path) -> Photo:
 
 
 def _instances(
-    entries: list[dict[str, Any]], index: dict[int, int], photos: list[Photo]
-) -> list[Instance]:
+    entries: list[dict[str, Any]], index: dict[int, int], photos: list[Photo], skip_bad: bool
+) -> tuple[list[Instance], list[str]]:
+    """Those that are whole, and a sentence on each of the others."""
     found: list[Instance] = []
+    bad: list[str] = []
     for entry in entries:
         if not entry.get("iscrowd"):
-            photo = index[entry["image_id"]]
-            instance = _instance(entry, photo, photos[photo].size)
-            if instance is not None:
-                found.append(instance)
-    return found
+            try:
+                found.append(_instance(entry, index, photos))
+            except ValueError as error:
+                if not (skip_bad or isinstance(error, _EmptyError)):
+                    raise
+                bad.append(str(error))
+    return found, bad
 
 
-def _instance(entry: dict[str, Any], photo: int, size: Size) -> Instance | None:
-    """None for an empty mask. Raises ValueError, naming the annotation, for one that is wrong."""
+def _instance(entry: dict[str, Any], index: dict[int, int], photos: list[Photo]) -> Instance:
+    """Raises ValueError, naming the annotation, for one that is wrong or empty."""
     name = entry["id"]
     try:
+        photo = index[entry["image_id"]]
+        size = photos[photo].size
         rle = _rle(entry["segmentation"], size)
         area = int(_coco().area(rle)) if rle else 0
-        box = _box(entry["bbox"], size) if area else None
+        if rle and area:
+            return Instance(name, photo, _box(entry["bbox"], size), area, rle)
+    except KeyError as error:
+        raise ValueError(f"annotation {name}: {error} is missing") from error
     except (AttributeError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(f"annotation {name}: {error}") from error
-    return Instance(name, photo, box, area, rle) if rle and box else None
+    raise _EmptyError(f"annotation {name}: its mask has no pixel in its picture")
 
 
 def _box(numbers: list[float], size: Size) -> Roi:

@@ -1,7 +1,8 @@
+"""The protocols that look once, and what is refused: files, objects and pictures."""
+
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,66 +12,22 @@ import cv2
 import numpy as np
 import pytest
 
-from glasses_sdk.annotations import Annotations, Instance, load_annotations, read_rgb
+from glasses_sdk.annotations import load_annotations, read_rgb
 from glasses_sdk.errors import ConfigError, DataError
-from glasses_sdk.evaluation import Score, evaluate, iou, measure, region
-from glasses_sdk.geometry import visible
-from glasses_sdk.network import Network
-from glasses_sdk.types import Bits, Roi, Size
+from glasses_sdk.evaluation import Clicks, Settings, View, evaluate, measure, region
+from glasses_sdk.network import Network, Segmentation
+from glasses_sdk.types import Roi, Size
 
-onnx = pytest.importorskip("onnx", reason="makes its networks with onnx (extra: train)")
-mask_tools = pytest.importorskip("pycocotools.mask", reason="needs the extra eval")
+sys.path.append(str(Path(__file__).parent))
+from made_pictures import annotation, block, network, packed, picture, write_world
 
-CELLS = Size(96, 96)
-FRAME = Size(64, 48)
-WIDE = Size(32, 24)
-
-
-# A made world of pictures
-
-
-def packed(bits: np.ndarray) -> dict[str, Any]:
-    rle = mask_tools.encode(np.asfortranarray(bits.astype(np.uint8)))
-    return {"size": list(bits.shape), "counts": rle["counts"].decode()}
-
-
-def block(left: int, top: int, width: int, height: int, size: Size = FRAME) -> np.ndarray:
-    bits = np.zeros((size.height, size.width), np.bool_)
-    bits[top : top + height, left : left + width] = True
-    return bits
-
-
-def annotation(number: int, bits: np.ndarray, image: int = 1, **more: Any) -> dict[str, Any]:
-    rows, columns = np.nonzero(bits) if bits.any() else (np.array([0]), np.array([0]))
-    left, top = int(columns.min()), int(rows.min())
-    box = [left, top, int(columns.max()) + 1 - left, int(rows.max()) + 1 - top]
-    entry = {"id": number, "image_id": image, "bbox": box, "area": int(bits.sum())}
-    return entry | {"segmentation": packed(bits), "iscrowd": 0} | more
-
-
-def picture(number: int, source: str = "made", size: Size = FRAME) -> dict[str, Any]:
-    shape = {"width": size.width, "height": size.height}
-    return {"id": number, "file_name": f"pictures/{number}.png", "source": source} | shape
+BOX, TIGHT, POINT = Settings("box"), Settings("tight"), Settings("point")
+WHOLE = Size(10, 10)
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Callable[..., Path]:
-    """Writes an annotation file and, for each picture, its objects' boxes in white on black."""
-
-    def write(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> Path:
-        (tmp_path / "pictures").mkdir(exist_ok=True)
-        for image in images:
-            white = np.zeros((image["height"], image["width"], 3), np.uint8)
-            for entry in annotations:
-                if entry["image_id"] == image["id"]:
-                    left, top, width, height = entry["bbox"]
-                    white[top : top + height, left : left + width] = 255
-            cv2.imwrite(str(tmp_path / image["file_name"]), white)
-        path = tmp_path / "objects.json"
-        path.write_text(json.dumps({"images": images, "annotations": annotations}))
-        return path
-
-    return write
+    return lambda images, annotations: write_world(tmp_path, images, annotations)
 
 
 @pytest.fixture
@@ -79,80 +36,154 @@ def bright(tmp_path: Path) -> Network:
     return network(tmp_path / "bright.onnx", threshold=127.0)
 
 
-def network(path: Path, threshold: float, size: Size = WIDE) -> Network:
-    helper, kinds = onnx.helper, onnx.TensorProto
-    graph = helper.make_graph(
-        [
-            helper.make_node("Cast", ["rgb"], ["float"], to=kinds.FLOAT),
-            helper.make_node("ReduceMean", ["float"], ["grey"], axes=[3], keepdims=0),
-            helper.make_node("Sub", ["grey", "threshold"], ["logits"]),
-        ],
-        "bright",
-        [helper.make_tensor_value_info("rgb", kinds.UINT8, ["n", size.height, size.width, 3])],
-        [helper.make_tensor_value_info("logits", kinds.FLOAT, ["n", size.height, size.width])],
-        [helper.make_tensor("threshold", kinds.FLOAT, [1], [threshold])],
-    )
-    opset = [helper.make_opsetid("", 13)]
-    onnx.save(helper.make_model(graph, ir_version=8, opset_imports=opset), path)
-    return Network(path)
-
-
 # The protocols
 
 
-@pytest.mark.parametrize("protocol", ["box", "tight"])
-def test_a_network_that_sees_the_objects_scores_one(bright, world, protocol):
+@pytest.mark.parametrize("settings", [BOX, TIGHT], ids=["box", "tight"])
+def test_a_network_that_sees_the_objects_scores_one(bright, world, settings):
     # Sizes of which the padded region is 32 x 24 cells or a whole multiple: nothing is lost.
     objects = [annotation(1, np.ones((48, 64))), annotation(2, np.ones((48, 64)), image=2)]
     path = world([picture(1), picture(2, "other")], objects)
-    report = evaluate(bright, path, protocol)
-    assert report.sources == {"made": Score(1.0, 1.0, 1), "other": Score(1.0, 1.0, 1)}
-    assert (report.model, report.protocol) == (bright.name, protocol)
+    report = evaluate(bright, path, settings)
+    assert list(report.sources) == ["made", "other"]
+    for score in report.sources.values():
+        marks = score.marks
+        assert (marks.miou, marks.map, marks.boundary_f, marks.n) == (1.0, 1.0, 1.0, 1)
+    assert (report.model, report.settings) == (bright.name, settings)
 
 
 def test_everything_marked_scores_the_objects_share_of_its_region(tmp_path, world):
     """A box of 20 x 10 padded: 24 x 12 tight, 24 x 24 square, and nothing is clipped."""
     everything = network(tmp_path / "everything.onnx", threshold=-1.0, size=Size(24, 24))
     path = world([picture(1)], [annotation(1, block(20, 20, 20, 10))])
-    tight = evaluate(everything, path, "tight").sources["made"]
-    square = evaluate(everything, path, "box").sources["made"]
-    assert tight == Score(pytest.approx(200 / 288), pytest.approx(0.4), 1)  # .50 .55 .60 .65
-    assert square == Score(pytest.approx(200 / 576), 0.0, 1)
+    tight = evaluate(everything, path, TIGHT).sources["made"].marks
+    square = evaluate(everything, path, BOX).sources["made"].marks
+    assert (tight.miou, tight.map) == (pytest.approx(200 / 288), pytest.approx(0.4))  # .50 to .65
+    assert (square.miou, square.map) == (pytest.approx(200 / 576), 0.0)
 
 
-def test_map_is_the_share_above_each_threshold():
-    ious = [1.0, 0.95, 0.5, 0.49, 0.77]
-    cells = Size(100, 1)
-    photo = load_one_row()
-
-    def predict(instance: Instance, asked: Roi) -> Bits:
-        return (np.arange(100) < round(100 * ious[instance.id]))[None]
-
-    instances = [Instance(n, 0, Roi(0, 0, 100, 1), 100, photo[1]) for n in range(len(ious))]
-    score = measure(Annotations([photo[0]], instances), "tight", cells, predict)["made"]
-    shares = [sum(one >= percent / 100 for one in ious) / 5 for percent in range(50, 100, 5)]
-    assert score.map == pytest.approx(sum(shares) / 10)
-    assert score.miou == pytest.approx(sum(ious) / 5)
+def test_more_padding_is_a_wider_region(tmp_path, world):
+    """20 x 10 in 28 x 14 (20 % on each side), and in itself."""
+    everything = network(tmp_path / "everything.onnx", threshold=-1.0, size=Size(28, 14))
+    path = world([picture(1)], [annotation(1, block(20, 20, 20, 10))])
+    wide = evaluate(everything, path, Settings("tight", padding=0.2)).sources["made"]
+    bare = evaluate(everything, path, Settings("tight", padding=0.0)).sources["made"]
+    assert wide.marks.miou == pytest.approx(200 / 392)
+    assert bare.marks.miou == 1.0
 
 
-def load_one_row() -> tuple[Any, dict[str, Any]]:
-    from glasses_sdk.annotations import Photo
+def test_a_point_sees_as_many_pixels_as_the_network_has_cells(tmp_path, world):
+    """Around the middle of an object of 6 x 4: 24 of 32 x 24 cells, whatever the object's size."""
+    everything = network(tmp_path / "everything.onnx", threshold=-1.0)
+    middle = annotation(1, block(30, 22, 6, 4))
+    score = evaluate(everything, world([picture(1)], [middle]), POINT).sources["made"]
+    assert score.marks.miou == pytest.approx(24 / (32 * 24))
 
-    return Photo(Path("none.png"), Size(100, 1), "made", False), packed(np.ones((1, 100)))
+
+def test_the_regions_of_both_protocols_are_those_published():
+    assert region(Roi(10, 20, 30, 10), "tight") == Roi(7, 19, 36, 12)
+    assert region(Roi(10, 20, 30, 10), "box") == Roi(7, 7, 36, 36)
+
+
+def told(ious: dict[int, float]) -> Callable[[View], Segmentation]:
+    """Marks the share of an object's first cells that gives it this IoU; the object is all."""
+
+    def predict(view: View) -> Segmentation:
+        share = ious[view.scene.instance.id]
+        cells = np.arange(view.target.size) < round(view.target.size * share)
+        return Segmentation(cells.reshape(view.target.shape), 1.0)
+
+    return predict
+
+
+def test_map_is_the_share_above_each_threshold(world):
+    ious = {0: 1.0, 1: 0.95, 2: 0.5, 3: 0.49, 4: 0.77}
+    path = world([picture(1)], [annotation(n, np.ones((48, 64))) for n in ious])
+    marks = measure(told(ious), Size(100, 1), path, TIGHT)["made"].marks
+    shares = [
+        sum(one >= percent / 100 for one in ious.values()) / 5 for percent in range(50, 100, 5)
+    ]
+    assert marks.map == pytest.approx(sum(shares) / 10)
+    assert marks.miou == pytest.approx(sum(ious.values()) / 5)
 
 
 def test_an_object_between_the_cells_counts_one_in_miou_and_is_left_out_of_map(world):
     dot = annotation(1, block(33, 25, 1, 1), bbox=[0, 0, 64, 48])
-    data = load_annotations(world([picture(1)], [dot, annotation(2, np.ones((48, 64)))]))
-    nothing = np.zeros((2, 2), np.bool_)
-    score = measure(data, "tight", Size(2, 2), lambda instance, asked: nothing)["made"]
-    assert score == Score(0.5, 0.0, 2)
+    path = world([picture(1)], [dot, annotation(2, np.ones((48, 64)))])
+    nothing = Segmentation(np.zeros((2, 2), np.bool_), 0.0)
+    marks = measure(lambda view: nothing, Size(2, 2), path, TIGHT)["made"].marks
+    assert (marks.miou, marks.map, marks.n) == (0.5, 0.0, 2)
+
+
+def test_objects_are_counted_by_their_size_and_by_who_else_is_in_the_region(tmp_path, world):
+    """Four of 20 x 20 side by side, 24 x 24 regions; a fifth alone, of 100 x 100."""
+    size = Size(200, 200)
+    lefts = (0, 10, 20, 30)
+    objects = [annotation(n, block(left, 0, 20, 20, size)) for n, left in enumerate(lefts)]
+    objects.append(annotation(9, block(80, 90, 100, 100, size)))
+    score = measure(
+        told(dict.fromkeys(range(10), 1.0)), WHOLE, world([picture(1, size=size)], objects), TIGHT
+    )
+    sizes, others = score["made"].sizes, score["made"].competitors
+    assert {name: part.n for name, part in sizes.items()} == {"small": 4, "medium": 0, "large": 1}
+    assert sizes["medium"].miou is None
+    # Boxes 10 px apart, regions that reach 12 px from their middle: the ends see one neighbour.
+    assert {name: part.n for name, part in others.items()} == {"0": 1, "1-2": 4, "3+": 0}
+
+
+def test_three_in_one_region_are_three_competitors(world):
+    objects = [annotation(1, block(10, 10, 40, 30))]
+    objects += [annotation(n, block(12 + 8 * n, 15, 4, 4)) for n in (2, 3, 4)]
+    whole = measure(told(dict.fromkeys(range(9), 1.0)), WHOLE, world([picture(1)], objects), TIGHT)
+    assert whole["made"].competitors["3+"].n == 1
+
+
+def test_a_score_that_is_the_iou_is_seen_to_be(world):
+    ious = {n: (n + 0.5) / 10 for n in range(10)}
+    path = world([picture(1)], [annotation(n, np.ones((48, 64))) for n in ious])
+
+    def knowing(view: View) -> Segmentation:
+        return Segmentation(told(ious)(view).bits, ious[view.scene.instance.id])
+
+    knows = measure(knowing, Size(20, 1), path, TIGHT)["made"].score
+    assert knows.correlation == pytest.approx(1.0)
+    assert [one.n for one in knows.bins] == [1] * 10
+    for one in knows.bins:
+        assert one.low <= one.score < one.high
+        assert one.score == pytest.approx(one.iou)
+    sure = measure(told(ious), Size(20, 1), path, TIGHT)["made"].score
+    assert sure.correlation is None
+    assert [one.n for one in sure.bins] == [0] * 9 + [10]
+    assert sure.bins[0].iou is None
+
+
+def test_an_imprecise_box_is_measured_with_five_seeds(tmp_path, world):
+    everything = network(tmp_path / "everything.onnx", threshold=-1.0)
+    objects = [annotation(n, block(20, 15, 20, 10)) for n in range(4)]
+    path = world([picture(1)], objects)
+    exact = evaluate(everything, path, TIGHT).sources["made"]
+    rough = evaluate(everything, path, Settings("tight", box_error=0.3)).sources["made"]
+    assert exact.seeds == [exact.marks.miou]
+    assert len(set(rough.seeds)) == 5
+    assert np.mean(rough.seeds) == pytest.approx(rough.marks.miou)
+    assert rough.marks.n == 4
+
+
+def test_an_object_is_measured_alike_whoever_is_beside_it(tmp_path, world):
+    everything = network(tmp_path / "everything.onnx", threshold=-1.0)
+    rough = Settings("tight", box_error=0.3)
+    pair = [annotation(n, block(20, 15, 20, 10)) for n in (5, 6)]
+    alone = evaluate(everything, world([picture(1)], pair[1:]), rough).sources["made"]
+    first = evaluate(everything, world([picture(1)], pair[:1]), rough).sources["made"]
+    both = evaluate(everything, world([picture(1)], pair), rough).sources["made"]
+    assert alone.seeds != first.seeds
+    assert both.seeds == pytest.approx(np.mean([alone.seeds, first.seeds], axis=0))
 
 
 def test_progress_counts_the_objects(bright, world):
     calls: list[tuple[int, int]] = []
     objects = [annotation(n, block(10, 10, 20, 10)) for n in (1, 2, 3)]
-    evaluate(bright, world([picture(1)], objects), "box", lambda *step: calls.append(step))
+    evaluate(bright, world([picture(1)], objects), BOX, lambda *step: calls.append(step))
     assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
@@ -163,68 +194,34 @@ def test_a_picture_is_read_once_for_all_its_objects(bright, world, monkeypatch):
         read.append(photo.path.name)
         return read_rgb(photo)
 
-    monkeypatch.setattr("glasses_sdk.evaluation.read_rgb", counting)
+    monkeypatch.setattr("glasses_sdk.evaluation.scenes.read_rgb", counting)
     objects = [annotation(n, block(10, 10, 20, 10), image=1 + n % 2) for n in range(6)]
-    evaluate(bright, world([picture(1), picture(2)], objects), "box")
+    evaluate(bright, world([picture(1), picture(2)], objects), BOX)
     assert sorted(read) == ["1.png", "2.png"]
 
 
-def test_a_report_goes_into_json_and_back(bright, world):
-    report = evaluate(bright, world([picture(1)], [annotation(1, block(10, 10, 20, 10))]), "tight")
-    fields = json.loads(json.dumps(report.to_json()))
-    assert fields["model"] == bright.name
-    assert fields["protocol"] == "tight"
-    score = report.sources["made"]
-    assert fields["sources"] == {"made": {"miou": score.miou, "map": score.map, "n": 1}}
-
-
-def test_two_empty_masks_agree():
-    assert iou(np.zeros((3, 3), np.bool_), np.zeros((3, 3), np.bool_)) == 1.0
-
-
-@pytest.fixture(scope="session")
-def validation() -> Annotations:
-    folder = os.environ.get("GLASSES_DATA")
-    if not folder:
-        pytest.skip("GLASSES_DATA does not say where the validation pictures are")
-    return load_annotations(Path(folder) / "val.json")
-
-
-def filled(box: Roi, seen: Roi, ellipse: bool) -> Bits:
-    """The cells of `seen` whose centre lies in the box, or in the ellipse that touches it."""
-    v, u = np.mgrid[0:96, 0:96] + 0.5
-    x = (seen.left + u * seen.width / 96 - box.centre[0]) / (box.width / 2)
-    y = (seen.top + v * seen.height / 96 - box.centre[1]) / (box.height / 2)
-    return x**2 + y**2 <= 1 if ellipse else np.maximum(abs(x), abs(y)) <= 1
+def test_measuring_takes_no_tracker(world):
+    path = world([picture(1)], [annotation(1, block(10, 10, 20, 10))])
+    with pytest.raises(ConfigError, match="protocol servo drives a network"):
+        measure(told({}), Size(2, 2), path, Settings("servo"))
 
 
 @pytest.mark.parametrize(
-    ("told", "ellipse", "coco", "ecssd"),
+    ("wrong", "says"),
     [
-        ("region", False, 0.376, 0.414),
-        ("region", True, 0.444, 0.472),
-        ("box", False, 0.584, 0.556),
-        ("box", True, 0.619, 0.607),
+        ({"protocol": "round"}, "no protocol 'round'; known: box, tight, point, servo"),
+        ({"padding": 1.5}, "padding lies in 0 to 100 %, not 150%"),
+        ({"padding": float("nan")}, "padding lies in 0 to 100 %"),
+        ({"box_error": -0.1}, "box_error lies in 0 to 100 %, not -10%"),
+        ({"protocol": "point", "padding": 0.2}, "protocol point has no padding to choose"),
+        ({"protocol": "servo", "box_error": 0.1}, "protocol servo has no box error"),
+        ({"protocol": "servo", "baselines": True}, "protocol servo has no baselines"),
+        ({"clicks": Clicks(1)}, "protocol box has no clicks"),
     ],
 )
-def test_the_published_baselines_come_out(validation, told, ellipse, coco, ecssd):
-    """What needs no network: the region without its padding, and the object's own box."""
-
-    def predict(instance: Instance, asked: Roi) -> Bits:
-        seen = visible(asked, validation.photos[instance.photo].size)
-        assert seen is not None
-        inner = Roi.around(*asked.centre, asked.width / 1.2, asked.height / 1.2)
-        return filled(instance.box if told == "box" else inner, seen, ellipse)
-
-    scores = measure(validation, "box", CELLS, predict)
-    assert {name: score.n for name, score in scores.items()} == {"coco": 1110, "ecssd": 100}
-    assert scores["coco"].miou == pytest.approx(coco, abs=0.001)
-    assert scores["ecssd"].miou == pytest.approx(ecssd, abs=0.001)
-
-
-def test_the_regions_of_both_protocols_are_those_published():
-    assert region(Roi(10, 20, 30, 10), "tight") == Roi(7, 19, 36, 12)
-    assert region(Roi(10, 20, 30, 10), "box") == Roi(7, 7, 36, 36)
+def test_a_choice_that_makes_no_sense_is_named(wrong, says):
+    with pytest.raises(ConfigError, match=says):
+        Settings(**wrong)
 
 
 # Annotation files
@@ -319,19 +316,19 @@ def test_a_file_that_is_cut_off_is_named(tmp_path, content):
 
 def test_a_missing_annotation_file_is_named(bright, tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.json: No such file"):
-        evaluate(bright, tmp_path / "nowhere.json", "box")
+        evaluate(bright, tmp_path / "nowhere.json", BOX)
 
 
 def test_a_file_without_objects_cannot_be_measured(bright, world):
     with pytest.raises(DataError, match=r"objects\.json has no object"):
-        evaluate(bright, world([picture(1)], []), "box")
+        evaluate(bright, world([picture(1)], []), BOX)
 
 
 def test_a_missing_pycocotools_says_what_to_install(bright, world, monkeypatch):
     path = world([picture(1)], [annotation(1, block(10, 10, 5, 5))])
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(ConfigError, match=r"pip install 'glasses-sdk\[eval\]'"):
-        evaluate(bright, path, "box")
+        evaluate(bright, path, BOX)
 
 
 # Pictures
@@ -353,7 +350,7 @@ def encoded(suffix: str) -> bytes:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (None, "No such file"),
+        (None, "leave it out with --skip-bad"),
         (b"", "cut off"),
         (b"no picture at all", "damaged"),
         (encoded(".jpg")[:2000], "cut off after 2000 bytes"),
@@ -367,7 +364,7 @@ def test_a_picture_that_cannot_be_read_is_named(bright, world, content, says):
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(DataError, match=rf"1\.png.*{says}"):
-        evaluate(bright, path, "box")
+        evaluate(bright, path, BOX)
 
 
 def test_a_whole_jpeg_is_read(world):
@@ -380,4 +377,91 @@ def test_a_picture_of_another_size_than_annotated_is_named(bright, world):
     path = world([picture(1)], [annotation(1, block(10, 10, 5, 5))])
     cv2.imwrite(str(path.parent / "pictures/1.png"), np.zeros((20, 30, 3), np.uint8))
     with pytest.raises(DataError, match=r"1\.png is 30x20, its annotations say 64x48"):
-        evaluate(bright, path, "box")
+        evaluate(bright, path, BOX)
+
+
+# Bad ones among good ones
+
+
+def spoil(path: Path, **changes: Any) -> None:
+    """Change the first object of the file."""
+    data = json.loads(path.read_text())
+    data["annotations"][0] |= changes
+    path.write_text(json.dumps(data))
+
+
+@pytest.fixture
+def three(world) -> Path:
+    """Two objects in one picture, one in another; the first's region is the network's cells."""
+    objects = [annotation(1, block(10, 10, 20, 10)), annotation(2, block(20, 20, 20, 10))]
+    return world([picture(1), picture(2)], [*objects, annotation(3, np.ones((48, 64)), image=2)])
+
+
+BAD = [
+    ({"segmentation": packed(np.zeros((48, 64)))}, "annotation 1: its mask has no pixel in its"),
+    ({"segmentation": [[90, 90, 99, 90, 99, 99]]}, "annotation 1: its mask has no pixel in its"),
+    ({"bbox": [100, 100, 5, 5]}, "annotation 1: .* lies outside its picture of 64x48"),
+    ({"segmentation": packed(np.ones((20, 20)))}, r"annotation 1: a mask of \[20, 20\] on a"),
+    ({"segmentation": {"size": [48, 64], "counts": "!!"}}, "annotation 1: its run lengths"),
+    ({"image_id": 77}, "annotation 1: 77 is missing"),
+]
+
+
+@pytest.mark.parametrize(("change", "says"), BAD)
+def test_a_bad_object_is_refused_by_name_or_left_out(bright, three, change, says):
+    spoil(three, **change)
+    with pytest.raises(DataError, match=rf"objects\.json: {says}.*leave it out with --skip-bad"):
+        evaluate(bright, three, TIGHT)
+    report = evaluate(bright, three, Settings("tight", skip_bad=True))
+    assert report.sources["made"].marks.n == 2
+    (skipped,) = report.to_json()["skipped"]
+    assert skipped.startswith("annotation 1: ")
+
+
+def test_bad_objects_and_missing_pictures_are_counted(bright, three):
+    spoil(three, bbox=[100, 100, 5, 5])
+    (three.parent / "pictures/2.png").unlink()
+    with pytest.raises(DataError, match=r"annotation 1: .* and 1 more; mend"):
+        evaluate(bright, three, TIGHT)
+    report = evaluate(bright, three, Settings("tight", skip_bad=True))
+    assert report.sources["made"].marks.n == 1
+    assert [said.split(":")[0].split(" /")[0] for said in report.skipped] == [
+        "annotation 1",
+        "no picture",
+    ]
+
+
+def test_a_picture_that_is_cut_off_is_left_out_with_its_objects(bright, three):
+    (three.parent / "pictures/1.png").write_bytes(encoded(".jpg")[:2000])
+    calls: list[tuple[int, int]] = []
+    skipping = Settings("tight", skip_bad=True)
+    report = evaluate(bright, three, skipping, lambda *step: calls.append(step))
+    assert report.sources["made"].marks.n == 1
+    assert calls == [(3, 3)]
+    assert "cut off after 2000 bytes" in report.skipped[0]
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (1,)])
+def test_a_file_of_which_nothing_is_left_is_refused(bright, three, numbers):
+    data = json.loads(three.read_text())
+    data["annotations"] = [one for one in data["annotations"] if one["image_id"] in numbers]
+    three.write_text(json.dumps(data))
+    for number in numbers:
+        (three.parent / f"pictures/{number}.png").unlink()
+    with pytest.raises(DataError, match=r"has no object to measure on once . that are bad were"):
+        evaluate(bright, three, Settings("tight", skip_bad=True))
+
+
+def test_a_file_whose_every_picture_is_damaged_is_refused(bright, three):
+    for number in (1, 2):
+        (three.parent / f"pictures/{number}.png").write_bytes(b"no picture at all")
+    with pytest.raises(DataError, match=r"has no picture that can be read .*damaged"):
+        evaluate(bright, three, Settings("tight", skip_bad=True))
+
+
+def test_objects_too_small_for_the_servo_leave_nothing(bright, three):
+    data = json.loads(three.read_text())
+    data["annotations"] = data["annotations"][:2]
+    three.write_text(json.dumps(data))
+    with pytest.raises(DataError, match="has no object of more than 1024 pixels to measure on"):
+        evaluate(bright, three, Settings("servo"))
