@@ -1,14 +1,14 @@
-"""The two seams. A backend is whatever keeps one of these contracts."""
+"""The seams. A backend is whatever keeps one of these contracts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, Self
+from typing import Literal, Protocol, Self, runtime_checkable
 
-from glasses_sdk.types import Gaze, Mask, Roi, Size
+from glasses_sdk.types import Gaze, HeadPose, Mask, Roi, Size
 
-__all__ = ["GazeSource", "Health", "Sensor", "SensorInfo"]
+__all__ = ["GazeSource", "HeadSource", "Health", "Sensor", "SensorInfo"]
 
 SensorState = Literal["starting", "loading", "streaming", "stalled", "restarting", "stopping"]
 
@@ -96,10 +96,27 @@ class GazeSource(Protocol):
     def read(self) -> Sequence[Gaze]:
         """The samples since the last call, oldest first; empty while the eyes are shut.
 
-        Never blocks. Raises DeviceLost once the device is gone.
+        Never blocks. Raises DeviceLost once the device is gone for good.
         """
+        ...
+
+    @property
+    def reason(self) -> str | None:
+        """What is wrong with its samples now, `code: sentence`; None when all is well."""
         ...
 
     def __enter__(self) -> Self: ...
 
     def __exit__(self, *exception: object) -> None: ...
+
+
+@runtime_checkable
+class HeadSource(Protocol):
+    """What a gaze source is as well whose glasses measure how the head turns."""
+
+    def poses(self) -> Sequence[HeadPose]:
+        """The head's poses since the last call, oldest first, each with its angular rate.
+
+        On the clock of the source's gaze. Never blocks.
+        """
+        ...

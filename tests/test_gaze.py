@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zmq
 
+from glasses_sdk.backends import GazeConfig, SensorConfig
+from glasses_sdk.config import Config
 from glasses_sdk.errors import DataError
 from glasses_sdk.gaze.centre import Centre
+from glasses_sdk.gaze.events import EventConfig
+from glasses_sdk.gaze.head import Head
 from glasses_sdk.gaze.inlet import Inlet
 from glasses_sdk.gaze.replay import Replay, read_recording
-from glasses_sdk.types import Gaze
+from glasses_sdk.pipeline import Pipeline
+from glasses_sdk.transport import StreamConfig
+from glasses_sdk.types import Gaze, HeadPose
+from glasses_sdk.wire import encode_head_input
 
 HEADER = "time_ns,x,y,confidence\n"
 Write = Callable[[str], Path]
@@ -156,7 +165,7 @@ def test_a_binary_file_is_no_recording(tmp_path: Path, content: bytes):
 def test_a_recording_that_cannot_be_read_says_why(tmp_path: Path):
     with pytest.raises(DataError, match="No such file"):
         read_recording(tmp_path / "none.csv")
-    with pytest.raises(DataError, match="Is a directory"):
+    with pytest.raises(DataError, match="has no info"):
         read_recording(tmp_path)
 
 
@@ -170,17 +179,90 @@ def test_without_an_eye_tracker_the_wearer_looks_at_the_middle_now():
         assert list(centre.read()) == [Gaze(42, 0.5, 0.5, 1.0)]
 
 
-def test_an_inlet_hands_each_sample_on_once_in_the_order_of_arrival():
-    samples = [Gaze(t, 0.1, 0.2) for t in (3, 1, 2)]
-    with Inlet() as inlet:
+def test_an_inlet_hands_each_sample_on_once_in_the_order_of_time():
+    clock = Clock()
+    samples = [Gaze(t, 0.1, 0.2) for t in (30, 10, 20)]
+    with Inlet(clock=clock) as inlet:
         for n, sample in enumerate(samples):
             inlet.push(f"app{n}", sample)
-        assert inlet.read() == samples
+        assert [gaze.time_ns for gaze in inlet.read()] == [10, 20, 30]
         assert inlet.read() == []
+        assert inlet.reason is None
 
 
 def test_an_inlet_with_a_name_takes_nobody_elses_samples():
-    inlet = Inlet("pointer")
+    inlet = Inlet("pointer", Clock())
     inlet.push("game", Gaze(1, 0.1, 0.1))
     inlet.push("pointer", Gaze(2, 0.2, 0.2))
     assert inlet.read() == [Gaze(2, 0.2, 0.2)]
+
+
+def test_an_inlet_of_a_program_with_another_clock_goes_by_arrival_and_says_so():
+    clock = Clock()
+    inlet = Inlet(clock=clock)
+    found: list[Gaze] = []
+    for _ in range(30):
+        clock.now += 100_000_000
+        inlet.push("game", Gaze(clock.now + 10**18, 0.1, 0.2))
+        found.extend(inlet.read())
+    assert found[-1].time_ns == clock.now
+    assert (inlet.reason or "").startswith("clock-jump: ")
+
+
+# The head
+
+
+def turned(degrees: float) -> tuple[float, float, float, float]:
+    """To the right."""
+    half = math.radians(degrees) / 2
+    return 0.0, math.sin(half), 0.0, math.cos(half)
+
+
+@pytest.mark.parametrize("measured", [True, False])
+@pytest.mark.parametrize(("rate_deg_s", "confidence"), [(5, 0.6), (90, 0.2)])
+def test_a_head_that_rests_looks_ahead_and_one_that_turns_hardly(
+    measured: bool, rate_deg_s: float, confidence: float
+):
+    clock = Clock()
+    with Head(clock=clock) as head:
+        for n in range(5):
+            clock.now += 20_000_000
+            rate = (0.0, math.radians(rate_deg_s), 0.0) if measured else None
+            head.push("band", HeadPose(clock.now, turned(rate_deg_s * n * 0.02), rate))
+        found = head.read()
+    assert [(gaze.x, gaze.y) for gaze in found] == [(0.5, 0.5)] * 5
+    assert [gaze.confidence for gaze in found[1:]] == [confidence] * 4
+    assert head.reason is None
+
+
+def test_a_head_that_rests_counts_by_default():
+    clock = Clock()
+    head = Head("band", clock)
+    head.push("other", HeadPose(0, turned(3)))
+    head.push("band", HeadPose(0, turned(3)))
+    (gaze,) = head.read()
+    assert gaze.confidence >= EventConfig().min_confidence
+
+
+def test_a_pushed_pose_makes_the_loop_look_ahead(film: Callable[..., Path], bright: Path):
+    config = Config(
+        sensor=SensorConfig(f"video:{film()}", str(bright), frames=100_000, isolate=False),
+        gaze=GazeConfig("head:band"),
+        stream=StreamConfig(bind="tcp://127.0.0.1:*"),
+    )
+    end = time.monotonic() + 20
+    with (
+        Pipeline(config, publish=True) as glasses,
+        zmq.Context() as context,
+        context.socket(zmq.PUB) as band,
+    ):
+        assert glasses.addresses is not None
+        band.setsockopt(zmq.LINGER, 0)
+        band.connect(glasses.addresses.input)
+        for mask in glasses:
+            band.send_multipart(encode_head_input("band", HeadPose(0, turned(3))))
+            if mask.track:
+                break
+            assert time.monotonic() < end
+    assert mask.roi.left < 32 < mask.roi.right
+    assert mask.roi.top < 24 < mask.roi.bottom

@@ -1,30 +1,47 @@
-"""Gaze that other programs push in, over `g1.in.gaze.<name>`: apps, games, the pointer."""
+"""Gaze that other programs push in, over `g1.in.gaze.<name>`: apps, games, the pointer.
+
+Plane       0 to 1 of the sensor's width and height, origin top left
+Clock       the publisher's monotonic clock; what is far from it counts from its arrival
+Confidence  as the program says
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Self
 
+from glasses_sdk.gaze.guard import Guard
 from glasses_sdk.types import Gaze
 
 __all__ = ["Inlet"]
 
 
 class Inlet:
-    """A `GazeSource` that hands on what was pushed; `name` None takes everybody's."""
+    """A `GazeSource` that hands on what was pushed; `name` None takes everybody's.
 
-    def __init__(self, name: str | None = None) -> None:
+    Pushed points may rest, and none may come for long: a pointer that stands still says nothing.
+    """
+
+    def __init__(
+        self, name: str | None = None, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._name = name
+        self._guard = Guard(clock, eyes=False)
         self._waiting: list[Gaze] = []
 
     def push(self, name: str, gaze: Gaze) -> None:
-        """A sample arrived, x and y in 0 to 1 of the sensor's width and height."""
+        """A sample arrived."""
         if self._name is None or name == self._name:
             self._waiting.append(gaze)
 
     def read(self) -> Sequence[Gaze]:
         fresh, self._waiting = self._waiting, []
-        return fresh
+        return self._guard.admit_all(fresh)
+
+    @property
+    def reason(self) -> str | None:
+        return self._guard.reason
 
     def __enter__(self) -> Self:
         return self

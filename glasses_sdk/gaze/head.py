@@ -1,0 +1,67 @@
+"""Gaze from the pose of the head alone: one looks where one's nose points, more or less.
+
+Plane       0 to 1 of the sensor's width and height. The camera turns with the head, so the forward
+            ray is always its middle, (0.5, 0.5)
+Clock       of the poses: the publisher's monotonic clock, or their arrival
+Confidence  0.6 while the head rests, the least that counts by default: eyes reach 15 degrees to
+            each side of it; 0.2 while it turns, for then what passes the middle is not meant
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from math import hypot, radians
+from typing import Self
+
+from glasses_sdk.gaze.guard import Guard
+from glasses_sdk.turning import turn_angle
+from glasses_sdk.types import Gaze, HeadPose
+
+__all__ = ["Head"]
+
+_RESTS, _TURNS = 0.6, 0.2  # the confidence
+_RESTING = radians(20)  # a second: slower than this the head rests
+
+
+class Head:
+    """A `GazeSource` from poses of `g1.in.head.<name>`; `name` None takes everybody's."""
+
+    def __init__(
+        self, name: str | None = None, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self._name = name
+        self._guard = Guard(clock, eyes=False)
+        self._before: HeadPose | None = None
+        self._waiting: list[Gaze] = []
+
+    def push(self, name: str, pose: HeadPose) -> None:
+        """A pose arrived."""
+        if self._name is None or name == self._name:
+            confidence = _RESTS if self._rate(pose) < _RESTING else _TURNS
+            self._waiting.append(Gaze(pose.time_ns, 0.5, 0.5, confidence))
+            self._before = pose
+
+    def read(self) -> Sequence[Gaze]:
+        fresh, self._waiting = self._waiting, []
+        return self._guard.admit_all(fresh)
+
+    @property
+    def reason(self) -> str | None:
+        return self._guard.reason
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def _rate(self, pose: HeadPose) -> float:
+        """How fast it turns, in rad/s: as measured, else since the pose before."""
+        if pose.angular_rate is not None:
+            return hypot(*pose.angular_rate)
+        before = self._before
+        if before is None or pose.time_ns <= before.time_ns:
+            return 0.0
+        angle = turn_angle(before.orientation, pose.orientation)
+        return angle / ((pose.time_ns - before.time_ns) / 1e9)

@@ -1,0 +1,204 @@
+"""The LSL source, from a real outlet to a real inlet on this machine."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+pylsl = pytest.importorskip("pylsl", reason="needs the package pylsl", exc_type=ImportError)
+
+from glasses_sdk.gaze.lsl import Lsl  # noqa: E402
+from glasses_sdk.types import Gaze  # noqa: E402
+
+SECONDS = 20.0  # of patience; nothing here is measured
+BOTH = (("ScreenX", "both", "x"), ("ScreenY", "both", "y"), ("Confidence", "both", "c"))
+PUPIL = (  # as Pupil Labs' own relay describes them
+    ("Confidence", "both", "confidence"),
+    ("ScreenX", "both", "norm_pos_x"),
+    ("ScreenY", "both", "norm_pos_y"),
+)
+TWO_EYES = (
+    ("ScreenX", "left", "left_x"),
+    ("ScreenY", "left", "left_y"),
+    ("Diameter", "left", "left_pupil"),
+    ("ScreenX", "right", "right_x"),
+    ("ScreenY", "right", "right_y"),
+)
+
+
+@pytest.fixture
+def name() -> str:
+    """Of a stream that nobody else in this network has."""
+    return f"test-{uuid.uuid4()}"
+
+
+def outlet(
+    name: str, channels: Sequence[tuple[str, str, str]], kind: str = "float32", stream: str = "Gaze"
+) -> Any:
+    info = pylsl.StreamInfo(name, stream, max(len(channels), 2), 0, kind, name)
+    described = info.desc().append_child("channels")
+    for type_, eye, label in channels:
+        channel = described.append_child("channel")
+        for key, value in (("label", label), ("eye", eye), ("type", type_)):
+            channel.append_child_value(key, value)
+    return pylsl.StreamOutlet(info)
+
+
+class Tracker:
+    """Sends its row at each `step`, stamped so many seconds ago."""
+
+    def __init__(self, sender: Any, row: Sequence[float]) -> None:
+        self.sender = sender
+        self.row = list(row)
+
+    def step(self, age_s: float = 0.0) -> None:
+        self.sender.push_sample(self.row, pylsl.local_clock() - age_s)
+
+
+def until(
+    source: Lsl, tracker: Tracker, wanted: Callable[[list[Gaze]], bool], age_s: float = 0.0
+) -> list[Gaze]:
+    """Samples are sent and read until enough is there."""
+    found: list[Gaze] = []
+    end = time.monotonic() + SECONDS
+    while not wanted(found):
+        assert time.monotonic() < end, (found[-3:], source.reason)
+        tracker.step(age_s)
+        found.extend(source.read())
+        time.sleep(0.005)
+    return found
+
+
+@pytest.fixture
+def source(name: str) -> Iterator[Lsl]:
+    with Lsl(name) as lsl:
+        yield lsl
+
+
+def test_samples_come_with_their_point_trust_and_a_time_on_our_clock(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 0.5))
+    start = time.monotonic_ns()
+    found = until(source, tracker, lambda found: len(found) >= 20, age_s=0.02)
+    assert {(gaze.x, gaze.y, gaze.confidence) for gaze in found} == {(0.25, 0.75, 0.5)}
+    times = [gaze.time_ns for gaze in found]
+    assert times == sorted(times)
+    assert start - 30_000_000 <= times[0]
+    assert times[-1] <= time.monotonic_ns() - 15_000_000  # each was 20 ms old when it was sent
+    assert source.reason is None
+
+
+def test_pupils_points_which_count_from_below_are_flipped(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, PUPIL, "double64"), (0.9, 0.25, 0.125))
+    gaze = until(source, tracker, bool)[0]
+    assert (gaze.x, gaze.y, gaze.confidence) == (0.25, 0.875, 0.9)
+
+
+def test_two_eyes_are_averaged_and_one_is_enough(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, TWO_EYES), (100, 200, 3, 120, 220))
+    gaze = until(source, tracker, bool)[0]
+    assert (gaze.x, gaze.y, gaze.confidence) == (110, 210, 1)
+    tracker.row = [math.nan, math.nan, 0, 120, 220]
+    assert until(source, tracker, lambda found: any(gaze.x == 120 for gaze in found))
+    tracker.row = [math.nan] * 5
+    assert until(source, tracker, lambda found: any(gaze.confidence == 0 for gaze in found))
+
+
+def test_a_stream_that_dies_is_found_again(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 1))
+    until(source, tracker, bool)
+    del tracker
+    end = time.monotonic() + SECONDS
+    while not (source.reason or "").startswith(("no-stream", "silent")):
+        assert time.monotonic() < end
+        source.read()
+        time.sleep(0.02)
+    again = Tracker(outlet(name, BOTH), (0.5, 0.5, 1))
+    assert until(source, again, lambda found: any(gaze.x == 0.5 for gaze in found))
+    assert source.reason is None
+
+
+def said(source: Lsl, code: str) -> str:
+    end = time.monotonic() + SECONDS
+    while not (source.reason or "").startswith(code):
+        assert time.monotonic() < end, source.reason
+        assert list(source.read()) == []
+        time.sleep(0.02)
+    return source.reason or ""
+
+
+def test_a_stream_that_is_not_there_is_said_by_its_name(name: str, source: Lsl):
+    other = outlet(name, BOTH, stream="EEG")
+    assert repr(name) in said(source, "no-stream: ")
+    del other
+
+
+@pytest.mark.parametrize(
+    ("channels", "kind"),
+    [
+        ((), "float32"),
+        ((("Diameter", "both", "x"), ("ScreenY", "both", "y")), "float32"),
+        (BOTH, "string"),
+    ],
+    ids=["no description", "no ScreenX", "words"],
+)
+def test_a_stream_that_does_not_say_where_its_points_are_is_not_guessed(
+    name: str, source: Lsl, channels: Sequence[tuple[str, str, str]], kind: str
+):
+    sender = outlet(name, channels, kind)
+    row = ["0.5"] * 3 if kind == "string" else [0.5] * 2
+    sender.push_sample(row)
+    assert repr(name) in said(source, "no-channels: ")
+    sender.push_sample(row)
+    assert list(source.read()) == []
+
+
+def test_samples_out_of_order_and_twice_come_once_and_in_order(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 1))
+    found = until(source, tracker, bool)
+    now_s = pylsl.local_clock()
+    for ms in (0, 10, 5, 10, 20, 20, 15, 30):
+        tracker.sender.push_sample([0.5 + ms / 1024, 0.5, 1.0], now_s + ms / 1000)
+    time.sleep(0.05)
+    found += until(source, tracker, lambda found: any(gaze.x > 0.52 for gaze in found))
+    assert all(one.time_ns < two.time_ns for one, two in pairwise(found))
+
+
+def test_a_burst_of_ten_times_the_rate_is_thinned_and_said(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 1))
+    until(source, tracker, lambda found: len(found) > 50)
+    start_s = pylsl.local_clock()
+    for n in range(300):
+        tracker.sender.push_sample([0.3 + n / 1000, 0.6, 1.0], start_s + n * 0.0002)
+    found: list[Gaze] = []
+    end = time.monotonic() + SECONDS
+    while not (source.reason or "").startswith("burst: "):
+        assert time.monotonic() < end, source.reason
+        found.extend(source.read())
+        time.sleep(0.005)
+    assert len(found) < 250
+
+
+def test_a_point_that_never_moves_is_held_back_and_said(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 1))
+    until(source, tracker, lambda found: (source.reason or "").startswith("frozen: "))
+    tracker.row = [0.5, 0.5, 1.0]
+    assert until(source, tracker, lambda found: any(gaze.x == 0.5 for gaze in found))
+
+
+def test_faults_are_said_and_do_no_harm(name: str, source: Lsl):
+    tracker = Tracker(outlet(name, BOTH), (0.25, 0.75, 1))
+    until(source, tracker, bool)
+    tracker.row = [0.0, 0.0, 1.0]
+    until(source, tracker, lambda found: any(gaze.confidence == 0 for gaze in found))
+    assert (source.reason or "").startswith("zeros: ")
+    tracker.row = [0.25, 0.75, math.inf]
+    until(source, tracker, lambda found: any(gaze.confidence == 1 for gaze in found))
+    for age_s in (5.0, -5.0, 0.5, 0.1, math.nan):
+        tracker.step(age_s)
+    until(source, tracker, lambda found: any(gaze.confidence == 1 for gaze in found))
