@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from glasses_sdk.errors import ModelError
@@ -22,13 +23,13 @@ _OPSET = 17
 
 
 class _Contract(nn.Module):
-    """rgb uint8 [N, H, W, 3] to logits float32 [N, H, W]."""
+    """Layout and type, so that a caller hands over bytes."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, rgb: Tensor) -> Tensor:
+    def forward(self, rgb: UInt8[Tensor, "n h w 3"]) -> Float[Tensor, "n h w"]:
         return self.network(rgb.permute(0, 3, 1, 2).float())
 
 

@@ -1,4 +1,4 @@
-"""What a mask is judged by while training."""
+"""What a network is judged by while training."""
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 # pyright: reportUnknownArgumentType=false
@@ -6,22 +6,50 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-__all__ = ["mask_loss"]
+__all__ = ["iou", "lesson_loss", "mask_loss"]
+
+Maps = Float[Tensor, "n h w"]
 
 
-def mask_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy plus soft Dice, both [N, H, W]; a scalar.
+def mask_loss(logits: Maps, target: Maps, weight: Float[Tensor, " n"] | None = None) -> Tensor:
+    """Binary cross-entropy plus soft Dice; a scalar. `weight` says how much each sample counts.
 
     Dice counts where there is an object: on an empty target it would say nothing but "smaller",
     which cross-entropy says already.
     """
-    entropy = binary_cross_entropy_with_logits(logits, target)
+    each = logits.new_ones(len(logits)) if weight is None else weight
+    entropy = binary_cross_entropy_with_logits(logits, target, reduction="none").mean((1, 2))
+    there = (target.sum((1, 2)) > 0).float()
+    dice = (_dice(logits, target) * there * each).sum() / there.sum().clamp(min=1)
+    return (entropy * each).mean() + dice
+
+
+def lesson_loss(logits: Maps, target: Maps, taught: Maps, score: Float[Tensor, " n"]) -> Tensor:
+    """Distillation: of the teacher as much as it trusts itself, of the annotation the rest.
+
+    The teacher's part is the squared error and the soft Dice of the probabilities, as PicoSAM3's
+    paper has it; there the trust is a batch's mean score, here each sample's own, so that one of
+    which the teacher said nothing (score 0) is learnt from its annotation alone.
+    """
+    wanted = taught.sigmoid()
+    squared = (logits.sigmoid() - wanted).square().mean((1, 2))
+    learnt = (score * (squared + _dice(logits, wanted))).mean()
+    return learnt + mask_loss(logits, target, 1 - score)
+
+
+def iou(logits: Maps, target: Maps) -> Tensor:
+    """Mean IoU of the masks, of the samples that have an object; 0 where none has."""
+    mask, wanted = logits > 0, target > 0
+    shared = (mask & wanted).sum((1, 2)) / (mask | wanted).sum((1, 2)).clamp(min=1)
+    return shared.sum() / wanted.any(2).any(1).sum().clamp(min=1)
+
+
+def _dice(logits: Maps, target: Maps) -> Float[Tensor, " n"]:
     probability = logits.sigmoid()
     shared = (probability * target).sum((1, 2))
     total = probability.sum((1, 2)) + target.sum((1, 2))
-    there = (target.sum((1, 2)) > 0).float()
-    dice = 1 - (2 * shared + 1) / (total + 1)
-    return entropy + (dice * there).sum() / there.sum().clamp(min=1)
+    return 1 - (2 * shared + 1) / (total + 1)

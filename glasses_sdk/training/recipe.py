@@ -3,41 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from glasses_sdk.errors import ConfigError
+from glasses_sdk.training.networks import Architecture, Attention, coarseness
 from glasses_sdk.training.regions import RegionMix
 
 __all__ = ["DataRecipe", "Recipe", "Schedule", "load_recipe"]
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
 
 class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Annotation files under GLASSES_DATA, and each source's share of the samples."""
+    """Annotation files under GLASSES_DATA, and each source's share of the samples.
 
-    files: list[str]
-    weights: dict[str, float]
+    Of the samples, which share is made harder (`training.augment`):
+
+    paste    the object is laid over another sample's picture
+    clutter  another sample's object is laid beside or over it
+    turn     turned by up to ten degrees
+    degrade  seen by a worse sensor: coarse, moved, or in little light
+
+    teacher  a folder under GLASSES_DATA with what another network said (`training.teacher`)
+    """
+
+    files: Annotated[list[str], Meta(min_length=1)]
+    weights: dict[str, Annotated[float, Meta(gt=0)]]
     regions: RegionMix = RegionMix()
+    paste: Share = 0.0
+    clutter: Share = 0.0
+    turn: Share = 0.0
+    degrade: Share = 0.0
+    teacher: str | None = None
 
 
 class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How long and how fast.
 
-    `sides` is the side of the training pictures from a share of the run onwards: starting small
-    costs less than half and loses nothing that the rest of the run does not regain.
+    `sides` is the side of the training pictures from a share of the run onwards, the last one that
+    of the finished model: starting small costs less than half and loses nothing that the rest of
+    the run does not regain. `batch` counts the regions of a step, of all processes together.
     """
 
-    samples: int
-    batch: int = 32
-    learning_rate: float = 2e-3
+    samples: Count
+    batch: Count = 32
+    learning_rate: Annotated[float, Meta(gt=0)] = 2e-3
     weight_decay: float = 0.01
-    warm_up: float = 0.05
-    ema: float = 0.999
+    warm_up: Annotated[float, Meta(gt=0, lt=1)] = 0.05
+    ema: Share = 0.999
     precision: Literal["bf16", "fp32"] = "bf16"
-    seed: int = 0
-    sides: tuple[tuple[float, int], ...] = ((0.0, 96),)
-    checkpoint_every: int = 200
+    seed: Annotated[int, Meta(ge=0)] = 0
+    sides: Annotated[tuple[tuple[Share, Count], ...], Meta(min_length=1)] = ((0.0, 96),)
+    checkpoint_every: Count = 200
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"{self.samples} samples are less than one batch of {self.batch}")
+        if self.sides[0][0] != 0:
+            raise ValueError(f"sides begin at 0.0 of the run, not at {self.sides[0][0]}")
 
     @property
     def steps(self) -> int:
@@ -49,11 +76,30 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A whole recipe file."""
+    """A whole recipe file.
 
-    network: Literal["picosam3"]
+    attention  `published`, as PicoSAM3's code has it, or `eca`, as the textbook
+    start      the folder of a run whose weights this one begins with, beside this run's own; what
+               that run does not have begins fresh
+    """
+
+    network: Architecture
     data: DataRecipe
     schedule: Schedule
+    attention: Attention = "published"
+    start: str | None = None
+
+    def __post_init__(self) -> None:
+        cells = coarseness(self.network)
+        if wrong := [side for _, side in self.schedule.sides if side % cells]:
+            raise ValueError(f"{self.network} takes sides that are multiples of {cells}: {wrong}")
+        if self.network == "picosam2" and self.attention != "published":
+            raise ValueError("picosam2 has no attention to choose")
+
+    @property
+    def side(self) -> int:
+        """Side of the finished model's pictures."""
+        return self.schedule.sides[-1][1]
 
 
 def load_recipe(path: Path) -> Recipe:

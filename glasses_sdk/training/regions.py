@@ -1,19 +1,20 @@
 """Where a training sample looks: the region around, or beside, an object.
 
-Four kinds, so that a network survives an imprecise region:
+Five kinds, so that a network survives an imprecise region:
 
     square   the object's padded box made square, off by a little (the published form)
     tight    the same box as it is, to be stretched (the object's own proportions)
     look     centred anywhere on the object, of a size wrong by 0.25 to 3: what the first frame
              after a look sees; a network that knows boxes alone learns that the object fills five
              sixths of any region, and the servo then shrinks onto a part
+    native   one cell is one pixel, centred on the object's middle or beside it (PicoSAM2's form)
     nothing  no object at the centre: the answer is an empty mask
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import exp, log
+from math import ceil, exp, log
 
 import numpy as np
 import numpy.typing as npt
@@ -28,26 +29,31 @@ Bitmap = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class RegionMix:
-    """Shares of the four kinds; what is left of 1 is `nothing`."""
+    """Shares of the kinds; what is left of 1 is `nothing`."""
 
     square: float = 1 / 3
     tight: float = 1 / 3
     look: float = 1 / 4
+    native: float = 0.0
     padding: float = 0.1
     max_box_error: float = 0.2
     size_error: tuple[float, float] = (0.25, 3.0)
 
     def __post_init__(self) -> None:
-        if not 0 < self.square + self.tight + self.look <= 1:
+        if not 0 < sum(share for _, share in self._shares()) <= 1:
             raise ValueError(f"the shares of {self} do not fit into 1")
 
     def kind(self, draw: float) -> str:
         """The kind that a uniform number in 0 to 1 stands for."""
-        for name, share in (("square", self.square), ("tight", self.tight), ("look", self.look)):
+        for name, share in self._shares():
             if draw < share:
                 return name
             draw -= share
         return "nothing"
+
+    def _shares(self) -> list[tuple[str, float]]:
+        names = ("square", "tight", "look", "native")
+        return [(name, getattr(self, name)) for name in names]
 
 
 def around_object(
@@ -56,6 +62,8 @@ def around_object(
     """A region of this kind for the object with this box and mask [H, W]."""
     if kind == "look":
         return _from_a_look(box, mask, mix, rng)
+    if kind == "native":
+        return _native(box, mask, rng)
     region = padded(_misjudged(box, mix.max_box_error * rng.random(), rng), mix.padding)
     return square(region) if kind == "square" else region
 
@@ -68,11 +76,23 @@ def _misjudged(box: Roi, error: float, rng: np.random.Generator) -> Roi:
 
 
 def _from_a_look(box: Roi, mask: Bitmap, mix: RegionMix, rng: np.random.Generator) -> Roi:
-    x, y = _a_pixel(mask, rng)
+    x, y = _a_pixel(mask, box, rng)
     low, high = (log(size) for size in mix.size_error)
     side = max(box.width, box.height) * (1 + 2 * mix.padding) * exp(rng.uniform(low, high))
     stretch = exp(rng.uniform(-0.35, 0.35))
     return Roi.around(x, y, max(side * stretch, 8.0), max(side / stretch, 8.0))
+
+
+def _native(box: Roi, mask: Bitmap, rng: np.random.Generator) -> Roi:
+    """96 pixels a side around the box's middle, or around any pixel where that misses."""
+    x, y = box.centre
+    row, column = min(int(y), mask.shape[0] - 1), min(int(x), mask.shape[1] - 1)
+    if not mask[row, column] or rng.random() < 0.3:
+        x, y = _a_pixel(mask, box, rng)
+    return Roi.around(x, y, _NATIVE, _NATIVE)
+
+
+_NATIVE = 96.0
 
 
 def around_background(
@@ -97,7 +117,12 @@ def around_background(
     return None
 
 
-def _a_pixel(mask: Bitmap, rng: np.random.Generator) -> tuple[float, float]:
-    pixels = np.flatnonzero(mask)
-    row, column = divmod(int(pixels[rng.integers(pixels.size)]), mask.shape[1])
-    return column + 0.5, row + 0.5
+def _a_pixel(mask: Bitmap, box: Roi, rng: np.random.Generator) -> tuple[float, float]:
+    """The middle of any of the mask's pixels in its box; of any at all where the box is wrong."""
+    left, top = max(int(box.left), 0), max(int(box.top), 0)
+    part = mask[top : ceil(box.bottom), left : ceil(box.right)]
+    if not part.any():
+        left, top, part = 0, 0, mask
+    pixels = np.flatnonzero(part)
+    row, column = divmod(int(pixels[rng.integers(pixels.size)]), part.shape[1])
+    return left + column + 0.5, top + row + 0.5
