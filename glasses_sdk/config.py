@@ -16,6 +16,7 @@ import msgspec
 
 from glasses_sdk.backends import GazeConfig, SensorConfig
 from glasses_sdk.errors import ConfigError
+from glasses_sdk.gaze.events import EventConfig
 from glasses_sdk.tracker import TrackerConfig
 from glasses_sdk.transport import StreamConfig
 
@@ -28,6 +29,7 @@ class Config:
 
     sensor: SensorConfig = field(default_factory=SensorConfig)
     gaze: GazeConfig = field(default_factory=GazeConfig)
+    events: EventConfig = field(default_factory=EventConfig)
     tracker: TrackerConfig = field(default_factory=TrackerConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
 

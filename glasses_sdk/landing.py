@@ -2,52 +2,128 @@
 
 A network cannot say how large the thing is that somebody means. What its masks look like tells a
 part of it: one that runs into the region's edges is a piece of something larger, one that fills
-next to nothing is a speck.
+next to nothing is a speck. What they say of one another tells more: a thing that two regions of
+different size show alike is there, and one that a larger mask holds is often a part of it.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import log
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from glasses_sdk.types import Bits, Roi
+from glasses_sdk.types import Bits, Mask, Roi, Size
 
-__all__ = ["component", "expected_iou", "landing_features"]
+__all__ = ["Trial", "component", "expected_ious", "trial_features"]
+
+_Table = npt.NDArray[np.float64]
+_RASTER = 128  # pixels of the sensor's shorter side, where masks are laid over one another
 
 
-def landing_features(bits: Bits, score: float, side: float) -> npt.NDArray[np.float64]:
-    """What a first mask looks like, for `expected_iou`.
+@dataclass(frozen=True, slots=True, eq=False)
+class Trial:
+    """What a region of one size showed around the point looked at.
 
+    mask  the cells of the object's component
     side  of the region, as a share of the sensor's shorter side
+    box   of the object, extended where the mask runs into the region's edge, in sensor pixels
     """
-    fill = float(bits.mean())
-    edges = float(bits[0].mean() + bits[-1].mean() + bits[:, 0].mean() + bits[:, -1].mean()) / 4
-    size = math.log(side)
-    return np.array([1.0, score, score**2, fill, fill**2, edges, min(edges, 0.1), size, size**2])
+
+    mask: Mask
+    side: float
+    box: Roi
+
+
+def expected_ious(trials: Sequence[Trial]) -> _Table:
+    """The IoU with the whole object that such first masks had on training pictures, one a trial."""
+    return trial_features(trials) @ _WEIGHTS
+
+
+def trial_features(trials: Sequence[Trial]) -> _Table:
+    """[n, 16]: what each mask looks like, and what it has in common with the others."""
+    drawn = np.stack([_drawn(trial.mask).ravel() for trial in trials]).astype(float)
+    shared = drawn @ drawn.T
+    areas = np.maximum(shared.diagonal(), 1.0)
+    iou = shared / np.maximum(areas[:, None] + areas - shared, 1.0)
+    inside = shared / areas[:, None]  # of the first in the second
+    sides = np.array([trial.side for trial in trials])
+    larger, smaller = sides[:, None] < sides, sides[:, None] > sides
+    alike = np.where(larger | smaller, iou, 0.0)
+    relations = [
+        _mean(iou, larger | smaller, 0.0),
+        alike.max(1),
+        _mean(inside, larger, 0.5),
+        _mean(inside.T, smaller, 0.5),
+        _mean(iou, larger, 0.3),
+        _mean(iou, smaller, 0.3),
+    ]
+    return np.column_stack([[_looks(trial) for trial in trials], *relations])
+
+
+def _looks(trial: Trial) -> list[float]:
+    bits, roi, sensor = trial.mask.bits, trial.mask.roi, trial.mask.sensor
+    edges = np.array([bits[:, 0].mean(), bits[:, -1].mean(), bits[0].mean(), bits[-1].mean()])
+    inner = (
+        roi.left > 0,
+        roi.right < sensor.width,
+        roi.top > 0,
+        roi.bottom < sensor.height,
+    )
+    fill, edge, size = float(bits.mean()), float(edges.mean()), log(trial.side)
+    score = trial.mask.score
+    cut = float((np.minimum(edges, 0.3) * inner).mean())
+    return [1.0, score, score**2, fill, fill**2, edge, min(edge, 0.1), size, size**2, cut]
+
+
+def _drawn(mask: Mask) -> Bits:
+    scale = _RASTER / min(mask.sensor.width, mask.sensor.height)
+    return mask.full(Size(round(mask.sensor.width * scale), round(mask.sensor.height * scale)))
+
+
+def _mean(values: _Table, chosen: npt.NDArray[np.bool_], default: float) -> _Table:
+    """Of the chosen values of each row."""
+    counts = chosen.sum(1)
+    sums = np.where(chosen, values, 0.0).sum(1)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), default)
 
 
 # Least squares over first masks on training pictures: `python -m tests.fit_landings` prints them.
-_LANDING = np.array([0.109, -0.351, 1.015, -0.095, 0.149, -0.14, 0.182, 0.018, -0.053])
-
-
-def expected_iou(bits: Bits, score: float, side: float) -> float:
-    """The IoU with the whole object that such a first mask had on training pictures."""
-    return float(landing_features(bits, score, side) @ _LANDING)
+_WEIGHTS = np.array(
+    [
+        -0.19,
+        0.11,
+        0.42,
+        -0.14,
+        0.14,
+        -0.09,
+        0.09,
+        -0.05,
+        0.05,
+        -0.19,
+        0.12,
+        0.12,
+        -0.32,
+        0.28,
+        0.3,
+        -0.05,
+    ]
+)
 
 
 def component(bits: Bits, roi: Roi, centre: tuple[float, float]) -> Bits:
     """The connected part of the mask that lies at `centre`, or the largest where none does."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(bits.astype(np.uint8))
+    count, labels = cv2.connectedComponents(bits.view(np.uint8), ltype=cv2.CV_16U)
     if count <= 2:
         return bits
     rows, columns = bits.shape
     column = int(np.clip((centre[0] - roi.left) / roi.width * columns, 0, columns - 1))
     row = int(np.clip((centre[1] - roi.top) / roi.height * rows, 0, rows - 1))
     there = int(labels[row, column])
-    largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
-    areas = stats[:, cv2.CC_STAT_AREA]
+    areas = np.bincount(labels.ravel())
+    largest = 1 + int(np.argmax(areas[1:]))
     chosen = there if there and areas[there] > 0.3 * areas[largest] else largest
     return labels == chosen

@@ -8,22 +8,30 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal, Self
+from typing import Self
 
-from glasses_sdk.backends import open_gaze, open_gaze_map, open_sensor, resolve_gaze
+from glasses_sdk.backends import (
+    field_of_view,
+    gaze_clock,
+    open_gaze,
+    open_gaze_map,
+    open_sensor,
+    resolve_gaze,
+)
 from glasses_sdk.config import Config
 from glasses_sdk.errors import RecordingEnded
+from glasses_sdk.gaze.attention import Attention
+from glasses_sdk.gaze.head import Head
 from glasses_sdk.gaze.inlet import Inlet
+from glasses_sdk.gaze.poses import Poses
 from glasses_sdk.gaze_map import GazeMap
-from glasses_sdk.protocols import Health, SensorInfo
+from glasses_sdk.protocols import HeadSource, Health, SensorInfo
 from glasses_sdk.tracker import RoiTracker
 from glasses_sdk.transport import Addresses, GazeState, MaskPublisher
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
 from glasses_sdk.wire import GazeMapCard
 
 __all__ = ["Pipeline"]
-
-EyeState = Literal["fixation", "saccade", "pursuit", "blink"]
 
 _TICK_MS = 100.0
 _AHEAD_MS = 2.0  # the region is aimed anew this long before the shutter opens
@@ -53,7 +61,14 @@ class Pipeline:
             self._sensor = stack.enter_context(open_sensor(config.sensor))
             self._gaze_map = open_gaze_map(config.gaze, self.info.size)
             self._gaze = stack.enter_context(open_gaze(config.gaze, self._sensor, config.sensor))
-            self._tracker = RoiTracker(self.info.size, config.tracker)
+            self._clock = gaze_clock(self._sensor, config.sensor)
+            view = field_of_view(config.gaze, config.sensor, self.info.size)
+            self._attention = Attention(self._gaze_map, view, config.events)
+            self._pushed = Poses(self._clock)  # of the head, by other programs
+            camera_deg = config.sensor.field_of_view_deg
+            self._tracker = RoiTracker(
+                self.info.size, config.tracker, camera_deg, salient=self.gaze_source == "none"
+            )
             self._seen: Gaze | None = None  # the newest sample
             self._mask_s, self._period_s = time.monotonic(), 0.0  # when the newest mask came
             self._publisher: MaskPublisher | None = None
@@ -86,6 +101,7 @@ class Pipeline:
         if self._publisher and self._config.sensor.pace == "every":
             self._publisher.serve(timeout_ms=_JOIN_MS)
         while True:
+            self._follow_head()
             self._follow_gaze()
             self._sensor.aim(self._tracker.predict(self._sensor.next_exposure_ns()))
             self._sleep()
@@ -102,17 +118,18 @@ class Pipeline:
                 self._publisher.send(mask)
             yield mask
 
+    def _follow_head(self) -> None:
+        """The glasses' own poses, where they measure any, else those that are pushed in."""
+        source = self._gaze if isinstance(self._gaze, HeadSource) else None
+        for pose in source.poses() if source else self._pushed.take():
+            self._tracker.turn(pose)
+
     def _follow_gaze(self) -> None:
         for sample in self._gaze.read():
             self._seen = sample
-            state: EyeState = "blink"
-            if sample.confidence > 0:
-                point = self._gaze_map.to_sensor(sample)
-                self._tracker.look(point, sample.time_ns, sample.confidence)
-                sample = replace(sample, x=point[0], y=point[1])
-                state = "fixation" if self._tracker.rests else "saccade"
-            if self._publisher:
-                self._publisher.send_gaze(sample, state)
+            movement = self._attention.follow(self._tracker, sample, self._clock())
+            if movement and self._publisher:
+                self._publisher.send_gaze(movement.gaze, movement.state)
 
     def _sleep(self) -> None:
         """Until a mask is ready, or it is time to aim; control is answered meanwhile."""
@@ -125,13 +142,17 @@ class Pipeline:
         self._publisher.serve(until=self._sensor, timeout_ms=wait_ms)
 
     def _health(self) -> Health:
-        """The sensor's own word, unless masks stay away that it says it streams."""
+        """The sensor's own word, unless masks stay away that it says it streams.
+
+        Where nothing is wrong with the sensor, the reason is the gaze source's.
+        """
         health = self._sensor.health()
         silent_s = time.monotonic() - self._mask_s
         if health.state == "streaming" and silent_s > max(_STALLED_S, 10 * self._period_s):
             reason = f"no-masks: the sensor has given no mask for {silent_s:.0f} s"
             return replace(health, state="stalled", reason=reason)
-        return health
+        reason = self._gaze.reason
+        return replace(health, reason=reason) if reason and not health.reason else health
 
     def _gaze_state(self) -> GazeState:
         provider = self.gaze_source.partition(":")[0]
@@ -163,7 +184,10 @@ class Pipeline:
             self._gaze.push(name, gaze)
 
     def head(self, name: str, pose: HeadPose) -> None:
-        """A head pose that another program pushed in; no tracker uses it yet."""
+        """A head pose that another program pushed in: the picture turns, and so may the gaze."""
+        self._pushed.add(pose.time_ns, pose.orientation, pose.angular_rate)
+        if isinstance(self._gaze, Head):
+            self._gaze.push(name, pose)
 
 
 def _card(gaze_map: GazeMap) -> GazeMapCard:

@@ -19,27 +19,28 @@ from glasses_sdk import models
 from glasses_sdk.annotations import load_annotations, read_rgb
 from glasses_sdk.crop import crop
 from glasses_sdk.geometry import visible
-from glasses_sdk.landing import component, landing_features
+from glasses_sdk.landing import Trial, component, trial_features
 from glasses_sdk.network import Network
+from glasses_sdk.tracker import TrackerConfig
 from glasses_sdk.types import Mask, Roi, Size
 
-SIZES = (0.12, 0.2, 0.32, 0.5, 0.8)
+SIZES = TrackerConfig().start_sizes
 SOURCES = {"coco": 400, "ecssd": 150, "davis": 100}
 MIN_AREA = 1024
 
 
-def look(network: Network, picture, truth, point, share: float) -> tuple[np.ndarray, float]:
-    """The features of one first mask, and its true IoU in full-picture pixels."""
+def look(network: Network, picture, truth, point, share: float) -> tuple[Trial, float]:
+    """A first mask, and its true IoU in full-picture pixels."""
     height, width = truth.shape
     size = Size(width, height)
     side = share * min(width, height)
     roi = visible(Roi.around(*point, side, side), size)
     assert roi is not None
     found = network.segment(crop(picture, roi, network.input))
-    bits = component(found.bits, roi, point)
-    full = Mask(bits, roi, size, 0, 0, found.score).full()
+    mask = Mask(component(found.bits, roi, point), roi, size, 0, 0, found.score)
+    full = mask.full()
     iou = (full & truth).sum() / max((full | truth).sum(), 1)
-    return landing_features(bits, found.score, share), float(iou)
+    return Trial(mask, share, roi), float(iou)
 
 
 def landings(network: Network, data: Path, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +63,7 @@ def landings(network: Network, data: Path, seed: int) -> tuple[np.ndarray, np.nd
             point = (float(columns[k]), float(rows[k]))
             picture = read_rgb(annotations.photos[thing.photo])
             seen = [look(network, picture, truth, point, share) for share in SIZES]
-            features.append([feature for feature, _ in seen])
+            features.append(trial_features([trial for trial, _ in seen]))
             ious.append([iou for _, iou in seen])
     return np.array(features), np.array(ious)
 
@@ -80,13 +81,8 @@ def main() -> None:
     print("n fitted", int(fitted.sum()), "n judged", int((~fitted).sum()))
     print("correlation", round(float(np.corrcoef(expected.ravel(), truth.ravel())[0, 1]), 3))
     print("each size", dict(zip(SIZES, truth.mean(0).round(3).tolist(), strict=True)))
-    for some in ((0, 1, 2, 3, 4), (1, 3, 4), (1, 2, 4), (1, 3), (2, 4)):
-        chosen = truth[:, some][np.arange(len(truth)), expected[:, some].argmax(1)]
-        sizes = [SIZES[n] for n in some]
-        print(
-            f"of {sizes}: chosen {chosen.mean():.3f},",
-            f"by the truth {truth[:, some].max(1).mean():.3f}",
-        )
+    chosen = truth[np.arange(len(truth)), expected.argmax(1)]
+    print(f"chosen {chosen.mean():.3f}, by the truth {truth.max(1).mean():.3f}")
 
 
 if __name__ == "__main__":

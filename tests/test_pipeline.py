@@ -19,8 +19,8 @@ from glasses_sdk.config import Config
 from glasses_sdk.errors import ConfigError, DeviceLost, ModelError, StreamError
 from glasses_sdk.pipeline import Pipeline
 from glasses_sdk.transport import Control, MaskSubscriber, StreamConfig
-from glasses_sdk.types import Gaze, Mask, Roi
-from glasses_sdk.wire import encode_gaze_input
+from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
+from glasses_sdk.wire import GazeMessage, decode, encode_gaze_input
 
 CENTRE = 160, 120
 
@@ -327,6 +327,93 @@ def test_gaze_that_another_program_pushes_in_is_followed(scene: Path, bright: Pa
 
         mask = mask_where(subscriber, "that follows the game's gaze", followed)
     assert mask.roi.left < 280 < mask.roi.right
+
+
+def recorded_eyes(path: Path) -> Path:
+    """200 Hz: 1 s on the left square, a saccade of 40 ms, on the right one, a blink, pursuit."""
+    left, right = np.array([0.5, 0.5]), np.array([0.875, 0.17])
+    rows = ["time_ns,x,y,confidence"]
+    for ms in range(0, 4000, 5):
+        share = np.clip((ms - 1000) / 40, 0, 1)
+        x, y = left + share**2 * (3 - 2 * share) * (right - left)
+        x -= 0.25 * max(ms - 2500, 0) / 1000  # 16 degrees a second
+        rows.append(f"{ms * 1_000_000},{x},{y},{0 if 2000 <= ms < 2150 else 1}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+def test_the_stream_says_what_the_eyes_do_and_a_landing_is_a_new_track(
+    scene: Path, bright: Path, tmp_path: Path
+):
+    eyes = recorded_eyes(tmp_path / "eyes.csv")
+    config = Config(
+        sensor=SensorConfig(f"video:{scene}", str(bright), "every", frames=100, isolate=False),
+        gaze=GazeConfig(f"replay:{eyes}"),
+        stream=StreamConfig(bind="tcp://127.0.0.1:*"),
+    )
+    states: dict[int, str] = {}
+    tracks: list[int] = []
+    with (
+        Pipeline(config, publish=True) as glasses,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as socket,
+    ):
+        assert glasses.addresses is not None
+        socket.subscribe("g1.gaze.")
+        socket.connect(glasses.addresses.stream)
+        for mask in glasses:
+            tracks.append(mask.track)
+            while socket.poll(5):
+                message = decode(socket.recv_multipart())
+                assert isinstance(message, GazeMessage)
+                states[message.t_ns] = message.state
+    first_ns = min(states)
+    said = {(t - first_ns) // 1_000_000: state for t, state in states.items()}
+    assert len(said) > 700
+
+    def of(first: int, stop: int) -> set[str]:
+        return {state for ms, state in said.items() if first <= ms < stop}
+
+    assert of(0, 1000) == {"fixation"}
+    assert "saccade" in of(1010, 1040)
+    assert of(1080, 2000) == {"fixation"}
+    assert of(2000, 2150) == {"blink"}
+    assert of(2800, 3900) == {"pursuit"}
+    assert tracks[24] == 1
+    assert tracks[28:50] == [2] * 22
+
+
+def test_without_a_gaze_the_loop_finds_something_itself(scene: Path, bright: Path):
+    config = Config(
+        sensor=SensorConfig(f"video:{scene}", str(bright), "every", isolate=False),
+        gaze=GazeConfig("none"),
+    )
+    with Pipeline(config) as glasses:
+        masks = list(glasses)
+    assert masks[0].roi == Roi(0, 0, 320, 240)
+    assert masks[-1].track == 1
+    x, y = masks[-1].roi.centre
+    near = min(abs(x - a) + abs(y - b) for a, b in ((160, 120), (280, 40)))
+    assert near < 12
+
+
+def test_poses_that_are_pushed_in_turn_the_region(scene: Path, bright: Path):
+    """The camera is told that it turns to the right: what is in the middle must go left."""
+
+    def middles(deg_s: float) -> list[float]:
+        found: list[float] = []
+        with Pipeline(every(scene, bright)) as glasses:
+            for mask in glasses:
+                found.append(mask.roi.centre[0])
+                half = np.radians(deg_s * max(mask.seq - 15, 0) / 25) / 2
+                turned = (0.0, float(np.sin(half)), 0.0, float(np.cos(half)))
+                glasses.head("band", HeadPose(mask.time_ns, turned))
+        return found
+
+    assert middles(0) == pytest.approx([160] * 25, abs=3)
+    turning = middles(60)
+    assert turning[:16] == pytest.approx([160] * 16, abs=3)
+    assert min(turning[16:19]) < 153
 
 
 def test_a_stream_whose_address_is_taken_is_refused_and_closes_the_camera(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glasses_sdk import belief, landing
+from glasses_sdk import landing
 from glasses_sdk.geometry import visible
 from glasses_sdk.tracker import RoiTracker, TrackerConfig
-from glasses_sdk.types import Mask, Roi, Size
+from glasses_sdk.types import HeadPose, Mask, Roi, Size
 
 SENSOR = Size(640, 480)
 FRAME_NS = 33_333_333
@@ -88,39 +88,66 @@ def test_doubtful_masks_release_a_track_as_empty_ones_do():
     assert servo.track == 0
 
 
-def test_a_fixation_elsewhere_is_a_new_track_and_a_passing_look_is_not():
+def test_a_landing_elsewhere_is_a_new_track_and_its_region_is_there_at_once():
     servo, here, there = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(480, 340, 60, 60)
     follow(servo, [here] * 10, range(10))
-    servo.look(there.centre, 10 * FRAME_NS)
-    assert servo.track == 1
-    servo.look(there.centre, 10 * FRAME_NS + 5_000_000)
+    servo.look(there.centre, 10 * FRAME_NS, landed=True)
     assert servo.track == 2
+    region = servo.predict(10 * FRAME_NS)
+    assert region is not None
+    assert region.left < there.left < there.right < region.right
 
 
-def test_looks_on_the_way_of_a_saccade_start_nothing():
-    servo, thing = RoiTracker(SENSOR), Roi(100, 100, 80, 80)
-    follow(servo, [thing] * 10, range(10))
-    for n in range(8):
-        servo.look((140 + 50 * n, 140 + 25 * n), 10 * FRAME_NS + n * 5_000_000)
+def test_a_landing_on_the_same_object_changes_nothing():
+    servo, here = RoiTracker(SENSOR), Roi(100, 100, 80, 80)
+    follow(servo, [here] * 10, range(10))
+    before = servo.predict(10 * FRAME_NS)
+    servo.look((115, 160), 10 * FRAME_NS, landed=True)
+    assert servo.track == 1
+    assert servo.predict(10 * FRAME_NS) == before
+
+
+@pytest.mark.parametrize(("away_ms", "track"), [(190, 1), (210, 2)])
+def test_eyes_that_wander_off_for_less_than_linger_ms_keep_the_object(away_ms: int, track: int):
+    """They slide off it, and land nowhere."""
+    servo, here = RoiTracker(SENSOR, TrackerConfig(linger_ms=200)), Roi(100, 100, 80, 80)
+    follow(servo, [here] * 10, range(10))
+    start_ns = 10 * FRAME_NS
+    for ms in range(0, away_ms + 1, 10):
+        servo.look((400, 300), start_ns + ms * 1_000_000)
+    servo.look(here.centre, start_ns + (away_ms + 5) * 1_000_000)
+    assert servo.track == track
+
+
+def test_each_time_that_they_wander_off_counts_anew():
+    servo, here = RoiTracker(SENSOR, TrackerConfig(linger_ms=200)), Roi(100, 100, 80, 80)
+    follow(servo, [here] * 10, range(10))
+    for n in range(100):
+        point = here.centre if n % 10 == 0 else (400, 300)
+        servo.look(point, 10 * FRAME_NS + n * 10_000_000)
     assert servo.track == 1
 
 
-@pytest.mark.parametrize(
-    ("point", "confidence"), [((100, 100), 0.3), ((-5, 10), 1.0), ((10, 481), 1.0)]
-)
-def test_doubtful_looks_and_looks_beside_the_sensor_start_nothing(point, confidence: float):
+@pytest.mark.parametrize("point", [(-5, 10), (10, 481), (float("inf"), 100)])
+def test_looks_beside_the_sensor_start_nothing(point: tuple[float, float]):
     servo = RoiTracker(SENSOR)
-    servo.look(point, 0, confidence)
+    servo.look(point, 0, landed=True)
     assert servo.track == 0
     assert servo.predict(FRAME_NS) is None
+
+
+def test_a_look_that_is_older_than_the_newest_does_not_count():
+    servo = RoiTracker(SENSOR)
+    servo.look((100, 100), 50_000_000)
+    servo.look((500, 400), 40_000_000, landed=True)
+    assert servo.track == 1
 
 
 def test_a_mask_of_the_region_before_keeps_the_number_of_its_own_object():
     servo, here, there = RoiTracker(SENSOR), Roi(60, 60, 80, 80), Roi(500, 380, 60, 60)
     follow(servo, [here] * 10, range(10))
     late = seen_by_a_perfect_network(servo.predict(10 * FRAME_NS) or here, here, 10)
-    servo.look(there.centre, 10 * FRAME_NS)
-    servo.look(there.centre, 10 * FRAME_NS + 5_000_000)
+    servo.look(there.centre, 10 * FRAME_NS, landed=True)
     servo.predict(11 * FRAME_NS)
     assert servo.track == 2
     assert servo.see(late).track == 1
@@ -131,7 +158,7 @@ def test_a_tap_is_followed_whatever_the_eyes_do_until_release():
     servo.take(tapped.centre, 0)
     masks = []
     for k in range(1, 12):
-        servo.look(other.centre, k * FRAME_NS)
+        servo.look(other.centre, k * FRAME_NS, landed=True)
         roi = servo.predict(k * FRAME_NS)
         assert roi is not None
         masks.append(servo.see(seen_by_a_perfect_network(roi, tapped, k)))
@@ -149,12 +176,16 @@ def test_a_taken_region_is_looked_at_first():
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
-    servo = RoiTracker(SENSOR)
+    servo = RoiTracker(SENSOR, salient=data.draw(st.booleans()))
     coordinate = st.floats(-200, 900)
     for k in range(12):
         for n in range(data.draw(st.integers(0, 3))):
             point = data.draw(st.tuples(coordinate, coordinate))
-            servo.look(point, k * FRAME_NS + n * 1_000_000, data.draw(st.floats(0, 1)))
+            servo.look(point, k * FRAME_NS + n * 1_000_000, data.draw(st.booleans()))
+        if data.draw(st.booleans()):
+            turned = (0.0, math.sin(data.draw(st.floats(-3, 3))), 0.0)
+            rest = math.sqrt(1 - turned[1] ** 2)
+            servo.turn(HeadPose(k * FRAME_NS, (*turned, rest)))
         region = servo.predict(k * FRAME_NS)
         if region is None:
             continue
@@ -173,40 +204,12 @@ def test_the_same_looks_and_masks_give_the_same_regions():
     assert [mask.roi for mask in one] == [mask.roi for mask in other]
 
 
-def test_the_filter_without_process_noise_is_a_least_squares_line(monkeypatch: pytest.MonkeyPatch):
-    """With a flat prior; the slope and the place are numpy's own fit."""
-    monkeypatch.setattr(belief, "_PUSH", 0.0)
-    rng = np.random.default_rng(0)
-    times = np.cumsum(rng.uniform(0.02, 0.05, 25))
-    places = 300 + 40 * times + rng.normal(0, 2, 25)
-    believed = belief.Belief(300, 240, 50, 0)
-    believed.kalman.P = np.diag([1e10, 1e10, 1e10, 1e10])
-    for time, place in zip(times, places, strict=True):
-        believed.measure((place, 240), 50, round(time * 1e9))
-    slope, start = np.polyfit(times, places, 1)
-    x, _, speed, _ = believed.kalman.x.ravel()
-    assert speed == pytest.approx(slope, abs=1e-2)
-    assert x == pytest.approx(start + slope * times[-1], abs=1e-2)
-
-
-def test_a_still_object_keeps_its_region_still():
-    servo, thing = RoiTracker(SENSOR), Roi(250, 180, 120, 100)
-    rng = np.random.default_rng(0)
-    regions = []
-    for k in range(90):
-        x, y = thing.centre
-        for n in range(6):
-            point = (x + rng.normal(0, 5), y + rng.normal(0, 5))
-            servo.look(point, k * FRAME_NS + n * 5_000_000)
-        region = servo.predict((k + 1) * FRAME_NS)
-        assert region is not None
-        regions.append(region)
-        servo.see(seen_by_a_perfect_network(region, thing, k + 1))
-    moves = [
-        max(abs(a - b) for a, b in zip(one.centre, other.centre, strict=True))
-        for one, other in pairwise(regions[10:])
-    ]
-    assert np.mean(np.array(moves) < 4) >= 0.99
+def test_the_smallest_region_is_min_size_of_the_shorter_side():
+    servo, thing = RoiTracker(SENSOR, TrackerConfig(min_size=0.2)), Roi.around(320, 240, 20, 30)
+    follow(servo, [thing] * 20, range(20))
+    region = servo.predict(20 * FRAME_NS)
+    assert region is not None
+    assert min(region.width, region.height) == pytest.approx(0.2 * 480, abs=1)
 
 
 def test_the_part_of_a_mask_at_the_point_is_taken_not_the_larger_one_beside_it():
@@ -218,16 +221,36 @@ def test_the_part_of_a_mask_at_the_point_is_taken_not_the_larger_one_beside_it()
     assert not part[20, 70]
 
 
+def _trial(thing: Roi, side: float, score: float = 0.9) -> landing.Trial:
+    """A first look at the middle of the sensor."""
+    region = Roi.around(320, 240, side * 480, side * 480)
+    return landing.Trial(seen_by_a_perfect_network(region, thing, 0, score), side, thing)
+
+
 def test_a_mask_that_runs_into_the_edges_promises_less_than_a_whole_one():
-    whole, cut = np.zeros((96, 96), bool), np.ones((96, 96), bool)
-    whole[20:76, 20:76] = True
-    cut[:, :10] = False
-    assert landing.expected_iou(whole, 0.9, 0.5) > landing.expected_iou(cut, 0.7, 0.5)
+    thing = Roi.around(320, 240, 180, 180)
+    cut, whole = landing.expected_ious([_trial(thing, 0.25), _trial(thing, 0.5)])
+    assert whole > cut
+
+
+def test_a_thing_that_two_sizes_show_alike_promises_more_than_one_that_only_one_shows():
+    small, large = Roi.around(320, 240, 60, 60), Roi.around(320, 240, 200, 200)
+    agreed = landing.expected_ious([_trial(large, 0.5), _trial(large, 1.0)])[0]
+    alone = landing.expected_ious([_trial(large, 0.5), _trial(small, 1.0)])[0]
+    assert agreed > alone
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"start_sizes": ()}, {"start_sizes": (0.0,)}, {"padding": 2.0}, {"release_ms": 0.0}],
+    [
+        {"start_sizes": ()},
+        {"start_sizes": (0.0,)},
+        {"padding": 2.0},
+        {"release_ms": 0.0},
+        {"linger_ms": -1.0},
+        {"deadband": math.nan},
+        {"granularity": "all"},
+    ],
 )
 def test_settings_that_make_no_sense_cannot_be_built(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
