@@ -1,4 +1,4 @@
-"""`glasses evaluate`, `simulate`, `bench` and `doctor`: how good, how fast, how well."""
+"""`glasses evaluate`, `track`, `simulate`, `bench` and `doctor`: how good, how fast, how well."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -24,7 +24,7 @@ from glasses_sdk.errors import ConfigError
 if TYPE_CHECKING:
     from glasses_sdk.types import Mask
 
-__all__ = ["bench", "doctor", "evaluate", "simulate"]
+__all__ = ["bench", "doctor", "evaluate", "simulate", "track"]
 
 
 @app.command()
@@ -33,28 +33,97 @@ def evaluate(
     model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
         "picosam3"
     ),
-    protocol: Annotated[str, typer.Option(help="box (published, square) or tight.")] = "box",
+    protocol: Annotated[
+        str,
+        typer.Option(help="box (published, square), tight, point (a click) or servo (a look)."),
+    ] = "box",
+    clicks: Annotated[str | None, typer.Option(help="point, servo: centre or random:SEED.")] = None,
+    padding: Annotated[
+        float, typer.Option(metavar="PERCENT", help="box, tight: shown around the box, each side.")
+    ] = 10.0,
+    box_error: Annotated[
+        float, typer.Option(metavar="PERCENT", help="box, tight: how imprecise the box is.")
+    ] = 0.0,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="box, tight, point: also what needs no network.")
+    ] = False,
+    report: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave figures, plots and cases there.")
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out what is damaged or missing.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model by the published protocol, per source of the pictures."""
-    import rich
-
+    """Measure a model on annotated pictures, per source of the pictures."""
     from glasses_sdk import evaluation, models
+    from glasses_sdk.evaluation import folder
+    from glasses_sdk.evaluation.lines import lines
     from glasses_sdk.network import Network
 
     interruptible()
-    if protocol not in ("box", "tight"):
-        raise ConfigError(f"no protocol {protocol!r}; known: box, tight")
-    kind: Literal["box", "tight"] = "box" if protocol == "box" else "tight"
+    settings = evaluation.Settings(
+        protocol=cast("evaluation.Protocol", protocol),
+        padding=padding / 100,
+        box_error=box_error / 100,
+        clicks=evaluation.Clicks.parse(clicks) if clicks is not None else None,
+        baselines=baselines,
+        skip_bad=skip_bad,
+    )
+    if report:
+        folder.prepare(report)
     network = Network(models.find(model))
-    with progress("instances") as step:
-        report = evaluation.evaluate(network, annotations, kind, progress=step)
-    if as_json:
-        print(json.dumps(report.to_json()))
-        return
-    rich.print(f"{report.model}, {protocol} protocol")
-    for name, source in report.sources.items():
-        rich.print(f"  {name:10} mIoU {source.miou:.3f}  mAP {source.map:.3f}  n {source.n}")
+    with progress("objects") as step:
+        found = evaluation.evaluate(
+            network, annotations, settings, step, keep_cases=report is not None
+        )
+    if report:
+        folder.save(found, report)
+    for line in [json.dumps(found.to_json())] if as_json else lines(found):
+        print(line)
+
+
+@app.command()
+def track(
+    data: Annotated[Path, typer.Option(help="Videos with true masks, as tracking.json.")],
+    look: Annotated[
+        str, typer.Option(help="point (once), real:FILE (a gaze recording) or noisy:PX.")
+    ] = "point",
+    model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
+        "picosam3"
+    ),
+    contrib: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="GLASSES_CONTRIB_PYTHON",
+            metavar="PYTHON",
+            help="One that has opencv-contrib-python: also its CSRT and KCF.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Leave a plot a video and a sheet there.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Follow the object of real videos, and compare with perfect regions and other trackers."""
+    from glasses_sdk import models, tracking
+    from glasses_sdk.evaluation import folder
+    from glasses_sdk.network import Network
+
+    interruptible()
+    if plot:
+        folder.prepare(plot)
+    eyes, videos = tracking.open_eyes(look), tracking.load_videos(data)
+    network = Network(models.find(model))
+    with progress("frames") as step:
+        judgement = tracking.judge(network, videos, eyes, contrib, step)
+    if plot:
+        from glasses_sdk.tracking import drawing
+
+        drawing.save(judgement, plot)
+    report = judgement.report()
+    for line in [json.dumps(report.to_json())] if as_json else report.lines():
+        print(line)
 
 
 @app.command()
