@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,4 +71,41 @@ def bright(tmp_path: Path) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path = tmp_path / "bright.onnx"
     onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with both outputs of the contract, 96 x 96 cells, its weights drawn by lot."""
+    torch = pytest.importorskip("torch", reason="needs the extra: train")
+    from glasses_sdk.training.networks import build
+
+    class Contract(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = build("picosam3")
+            self.fit = torch.nn.Sequential(
+                torch.nn.Conv2d(3, 8, 8, stride=8), torch.nn.ReLU(), torch.nn.Conv2d(8, 5, 12)
+            )
+
+        def forward(self, rgb: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            picture = rgb.permute(0, 3, 1, 2).float()
+            return self.network(picture), self.fit(picture / 255).flatten(1)[:, 0].sigmoid()
+
+    torch.manual_seed(0)
+    model = Contract().train()
+    model(torch.randint(0, 256, (4, 96, 96, 3)))  # give the norms statistics of their own
+    path = tmp_path_factory.mktemp("scored") / "scored.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            model.eval(),
+            (torch.zeros(1, 96, 96, 3, dtype=torch.uint8),),
+            str(path),
+            input_names=["rgb"],
+            output_names=["logits", "score"],
+            dynamic_axes={name: {0: "n"} for name in ("rgb", "logits", "score")},
+            opset_version=17,
+            dynamo=False,  # the other exporter needs one more dependency
+        )
     return path

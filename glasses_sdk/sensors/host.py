@@ -84,9 +84,11 @@ def _open_frames(spec: HostSpec) -> Frames:
     kind, _, rest = spec.source.partition(":")
     match kind:
         case "webcam":
-            if not rest.isdecimal():
-                raise ConfigError(f"a webcam has a number, as in webcam:0, not {rest!r}")
-            return Webcam(int(rest), spec.frames)
+            return Webcam(_number(kind, rest), spec.frames)
+        case "picamera2":
+            from glasses_sdk.sensors.picamera import PiCamera
+
+            return PiCamera(_number(kind, rest), spec.frames)
         case "video":
             return Video(Path(rest), spec.pace, spec.frames)
         case "images":
@@ -96,8 +98,14 @@ def _open_frames(spec: HostSpec) -> Frames:
 
             return SyntheticFrames(open_world(rest), spec.pace, spec.frames)
         case _:
-            known = "webcam:0, video:FILE, images:DIR, synthetic:SEED"
+            known = "webcam:0, video:FILE, images:DIR, synthetic:SEED, picamera2:0, imx500"
             raise ConfigError(f"no sensor {spec.source!r}; known: {known}")
+
+
+def _number(kind: str, rest: str) -> int:
+    if not rest.isdecimal():
+        raise ConfigError(f"a {kind} has a number, as in {kind}:0, not {rest!r}")
+    return int(rest)
 
 
 class HostSensor:

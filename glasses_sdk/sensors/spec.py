@@ -14,7 +14,7 @@ Pace = Literal["realtime", "every"]
 class HostSpec(msgspec.Struct, frozen=True):
     """What to open: picklable, so that it can be sent to a process of its own.
 
-    source  `webcam:0`, `video:FILE`, `images:DIR` or `synthetic:SEED`
+    source  `webcam:0`, `picamera2:0`, `video:FILE`, `images:DIR` or `synthetic:SEED`
     frames  how many; a recording that is shorter is looped
     start   number of the first frame, counted from `first_frame_ns` on: set to go on with a
             recording or a session whose first part has been seen already
@@ -37,7 +37,7 @@ class HostSpec(msgspec.Struct, frozen=True):
     @property
     def live(self) -> bool:
         """Whether it is a camera, which may come back after it was lost."""
-        return self.source.startswith("webcam")
+        return self.source.startswith(("webcam", "picamera2"))
 
     def resumed(self, start: int, first_frame_ns: int) -> HostSpec:
         """The same, going on with frame `start`."""

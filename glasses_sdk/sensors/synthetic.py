@@ -255,6 +255,10 @@ class WorldGaze:
             for gaze in self._world.gaze(start_ns, self._until_ns)
         ]
 
+    @property
+    def reason(self) -> None:
+        """Nothing can be wrong with it."""
+
     def __enter__(self) -> Self:
         return self
 

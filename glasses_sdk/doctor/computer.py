@@ -1,4 +1,4 @@
-"""Looks at this machine and says what is broken, with one line on how to mend it."""
+"""What every computer needs: libraries, models, a camera, a lock, ports, a clock."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from glasses_sdk import models
+from glasses_sdk.doctor.finding import Finding
 from glasses_sdk.errors import ConfigError, GlassesError
-from glasses_sdk.transport import Control, StreamConfig, addresses_of
+from glasses_sdk.transport import Control, addresses_of
 
-__all__ = ["Finding", "camera", "clock", "examine", "extras", "isolation", "ports", "released"]
+__all__ = ["camera", "clock", "extras", "isolation", "ports", "released", "versions"]
 
 _LIBRARIES = {
     "numpy": "numpy",
@@ -28,12 +27,12 @@ _LIBRARIES = {
     "opencv": "cv2",
     "pyzmq": "zmq",
     "msgspec": "msgspec",
-    "filterpy": "filterpy",
 }
 _EXTRAS = {
     "eval": ("pycocotools",),
     "demo": ("skimage",),
     "view": ("websockets",),
+    "quantize": ("onnx", "pycocotools"),
     "train": ("torch", "onnx", "pycocotools"),
     "pi": ("picamera2",),
     "neon": ("pupil_labs",),
@@ -42,28 +41,8 @@ _EXTRAS = {
 _WRITTEN = 1_735_689_600  # 2025: no clock that is right is earlier
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. `fix` is what to do about it, where there is something to do."""
-
-    about: str
-    state: Literal["fine", "note", "broken"]
-    says: str
-    fix: str | None = None
-
-
-def examine(stream: str | None = None) -> Iterator[Finding]:
-    """Everything, in the order of what stands on what; `stream` is where masks are to be bound."""
-    yield from _versions()
-    yield from released()
-    yield from camera()
-    yield isolation()
-    yield from ports(stream or StreamConfig().bind)
-    yield from clock()
-    yield from extras()
-
-
-def _versions() -> Iterator[Finding]:
+def versions() -> Iterator[Finding]:
+    """Python's, and those of the libraries without which nothing runs."""
     yield Finding("python", "fine", f"{platform.python_version()}, {platform.platform()}")
     for name, module in _LIBRARIES.items():
         yield _library(name, module)

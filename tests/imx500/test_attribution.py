@@ -1,0 +1,244 @@
+"""Which region made a tensor: held over a simulated sensor whose lag only the simulation knows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import ceil, cos, pi, sin
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from glasses_sdk.sensors.imx500.aim import Chip
+from glasses_sdk.sensors.imx500.attribution import Attribution, Cadence
+from glasses_sdk.sensors.imx500.camera import Frame
+from glasses_sdk.sensors.imx500.engine import Engine, Seen
+from glasses_sdk.sensors.imx500.spec import Imx500Spec
+from glasses_sdk.types import Roi, Size
+
+PERIOD_NS = 33_333_333
+CELLS = Size(8, 8)
+MASK = np.ones((1, 8, 8), np.float32)
+
+
+@dataclass
+class Simulated:
+    """A sensor: regions take effect `lag` frames late, and up to `jitter` more."""
+
+    lag: int
+    jitter: int
+    seed: int
+    drop: float
+    reorder: float
+    noise_ns: int = 0
+    chip: Chip = field(default_factory=lambda: Chip(Size(4056, 3040), CELLS))
+    now_ns: int = 10**12
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+        self.first_ns = self.now_ns
+        self.first_count = self.random.randrange(256)
+        self.moves: list[tuple[int, Roi]] = [(0, self.chip.whole)]
+        self.moves_in: list[int] = []
+
+    def clock(self) -> int:
+        return self.now_ns
+
+    def fileno(self) -> int:
+        raise AssertionError("nobody waits here")
+
+    def take(self) -> list[Frame]:
+        raise AssertionError("frames are handed over")
+
+    def move(self, region: Roi) -> None:
+        begun = (self.now_ns - self.first_ns) // PERIOD_NS
+        self.moves_in.append(begun)
+        late = self.lag + self.random.randint(0, self.jitter)
+        self.moves.append((max(begun + 1 + late, self.moves[-1][0]), region))
+
+    def shown(self, frame: int) -> Roi:
+        return [region for first, region in self.moves if first <= frame][-1]
+
+    def frame(self, index: int) -> Frame | None:
+        """None for a lost one."""
+        if self.random.random() < self.drop:
+            return None
+        noise = self.random.randint(-self.noise_ns, self.noise_ns)
+        count = (self.first_count + index) % 256
+        time_ns = self.first_ns + index * PERIOD_NS + noise
+        return Frame([MASK], [[1, 8, 8]], count, time_ns, 10_000, None)
+
+    def run(self, frames: int, engine: Engine, wanted: list[Roi]) -> Iterator[tuple[int, Seen]]:
+        """The frames' true numbers, and what the engine says of them."""
+        waiting: list[tuple[int, Frame]] = []
+        for index in range(frames):
+            arrival = self.random.uniform(1.0, 1.9)  # it comes while the next one is read out
+            self.now_ns = self.first_ns + index * PERIOD_NS + int(arrival * PERIOD_NS)
+            if frame := self.frame(index):
+                waiting.append((index, frame))
+            if self.random.random() < self.reorder:
+                continue
+            self.random.shuffle(waiting)
+            for number, late in waiting:
+                if seen := engine.see(late):
+                    yield number, seen
+            waiting.clear()
+            engine.aim(wanted[index])
+
+
+def the_object(frames: int, seed: int, speed: float) -> tuple[list[Roi], list[int]]:
+    """The regions wanted around something that moves `speed` of a region's width a second, as a
+    tracker wants them: shaking by a percent; and the frames in which somebody looks elsewhere.
+    """
+    rng = random.Random(seed)
+    regions: list[Roi] = []
+    landings: list[int] = []
+    phase = 0.0
+    while len(regions) < frames:
+        landings.append(len(regions))
+        width, height = rng.uniform(200, 800), rng.uniform(200, 800)
+        x, y, heading = rng.uniform(1200, 2800), rng.uniform(1200, 1800), rng.uniform(0, 2 * pi)
+        for _ in range(rng.randint(60, 150)):
+            phase += 1 / 30
+            x += cos(heading) * speed * width / 30
+            y += sin(heading) * speed * height / 30
+            shake = [rng.gauss(0, 0.01) for _ in range(4)]
+            regions.append(
+                Roi.around(
+                    x + shake[0] * width,
+                    y + shake[1] * height,
+                    width * (1 + shake[2] + 0.05 * sin(phase)),
+                    height * (1 + shake[3]),
+                )
+            )
+    return regions[:frames], landings
+
+
+sensors = st.builds(
+    Simulated,
+    lag=st.integers(0, 6),
+    jitter=st.integers(0, 2),
+    seed=st.integers(0, 10**6),
+    drop=st.sampled_from([0.0, 0.05, 0.3]),
+    reorder=st.sampled_from([0.0, 0.1]),
+    noise_ns=st.sampled_from([0, 200_000, 3_000_000]),
+)
+
+
+def engine_of(sensor: Simulated, slack: int = 0) -> Engine:
+    """One whose configured maximum is the sensor's, and which does not know the rest."""
+    most = sensor.lag + sensor.jitter + slack
+    return Engine(sensor, Imx500Spec("", most, 0), sensor.clock)
+
+
+@given(sensors, st.integers(0, 3), st.floats(0, 2))
+@settings(max_examples=150, deadline=None)
+def test_a_stable_mask_is_never_on_a_wrong_region(sensor: Simulated, slack: int, speed: float):
+    wanted, _ = the_object(400, sensor.seed, speed)
+    engine = engine_of(sensor, slack)
+    for number, seen in sensor.run(400, engine, wanted):
+        if seen.state == "stable":
+            assert seen.roi == sensor.shown(number)
+
+
+@given(sensors, st.integers(0, 3), st.floats(0, 2))
+@settings(max_examples=50, deadline=None)
+def test_the_region_is_set_at_most_once_a_frame(sensor: Simulated, slack: int, speed: float):
+    wanted, _ = the_object(300, sensor.seed, speed)
+    list(sensor.run(300, engine_of(sensor, slack), wanted))
+    assert len(set(sensor.moves_in)) == len(sensor.moves_in)
+
+
+@given(sensors, st.floats(0, 0.25))
+@settings(max_examples=40, deadline=None)
+def test_the_aim_rests_while_the_object_is_slow(sensor: Simulated, speed: float):
+    wanted, landings = the_object(600, sensor.seed, speed)
+    late = 3 * (sensor.lag + sensor.jitter)
+    landed = {i for at in landings for i in range(at, at + late + 1)}
+    rests = [
+        seen.state == "stable"
+        for number, seen in sensor.run(600, engine_of(sensor), wanted)
+        if number not in landed
+    ]
+    assert len(rests) > 20
+    assert np.mean(rests) >= 0.7
+
+
+@given(sensors)
+@settings(max_examples=40, deadline=None)
+def test_numbers_rise_and_are_the_frames_own(sensor: Simulated):
+    wanted, _ = the_object(700, sensor.seed, 0.2)
+    numbers = [(n, seen.number) for n, seen in sensor.run(700, engine_of(sensor), wanted)]
+    offsets = {seen - true for true, seen in numbers}
+    assert len(offsets) == 1  # the first frame that came is 0
+    assert len({seen for _, seen in numbers}) == len(numbers)
+
+
+@given(sensors)
+@settings(max_examples=30, deadline=None)
+def test_an_aim_that_rests_sets_no_region(sensor: Simulated):
+    wanted, _ = the_object(1, sensor.seed, 0)
+    list(sensor.run(100, engine_of(sensor), wanted * 100))
+    assert len(sensor.moves) == 2  # the whole, and what was wanted
+
+
+# By hand
+
+OLD, NEW = Roi(0, 0, 100, 100), Roi(100, 0, 100, 100)
+
+
+def test_after_a_move_the_mask_is_most_probably_the_new_region_s_once_the_lag_is_over():
+    regions = Attribution(OLD, lag_frames=2, most_frames=4)
+    regions.moved(NEW, 10)
+    told = [regions.shown(frame) for frame in range(10, 17)]
+    assert [region for region, _ in told] == [OLD, OLD, OLD, NEW, NEW, NEW, NEW]
+    assert [certain for _, certain in told] == [False] * 5 + [True] * 2
+
+
+@pytest.mark.parametrize("lag", range(7))
+def test_without_a_lag_measured_six_frames_and_the_jitter_are_waited_for(lag: int):
+    spec = Imx500Spec("")
+    assert spec.most_frames == 7
+    regions = Attribution(OLD, spec.probable_frames, spec.most_frames)
+    regions.moved(NEW, 0)
+    assert not regions.shown(1 + lag)[1]
+    assert regions.shown(8) == (NEW, True)
+
+
+def test_a_tensor_that_comes_again_is_no_new_frame():
+    cadence = Cadence(PERIOD_NS)
+    assert cadence.number(0, 7) == 0
+    assert cadence.number(PERIOD_NS, 7) is None
+    assert cadence.number(2 * PERIOD_NS, 9) == 2
+
+
+def test_a_tensor_that_comes_with_the_next_frame_s_metadata_keeps_its_own_number_and_time():
+    cadence = Cadence(PERIOD_NS)
+    cadence.number(0, 0)
+    assert cadence.number(2 * PERIOD_NS, 1) == 1
+    assert cadence.starts_ns(1) == PERIOD_NS
+
+
+def test_a_count_that_the_clock_contradicts_places_nothing():
+    cadence = Cadence(PERIOD_NS)
+    cadence.number(0, 0)
+    assert cadence.number(PERIOD_NS, 100) is None
+    assert cadence.number(4 * PERIOD_NS, 1) is None
+
+
+def test_the_count_wraps_as_often_as_time_says():
+    cadence = Cadence(PERIOD_NS)
+    cadence.number(0, 250)
+    assert cadence.number(10 * PERIOD_NS, 4) == 10
+    assert cadence.number(600 * PERIOD_NS, (250 + 600) % 256) == 600
+
+
+def test_the_period_is_learnt_from_the_frames():
+    cadence = Cadence(PERIOD_NS)
+    slower = ceil(PERIOD_NS * 1.02)
+    for frame in range(300):
+        cadence.number(frame * slower, frame % 256)
+    assert cadence.period_ns == pytest.approx(slower, rel=1e-3)
