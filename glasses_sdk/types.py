@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil, inf, isfinite
 from typing import Literal
 
 import numpy as np
@@ -45,10 +45,12 @@ class Roi:
     height: float
 
     def __post_init__(self) -> None:
-        if not all(map(isfinite, (self.left, self.top, self.width, self.height))):
+        if not (-inf < self.left < inf and -inf < self.top < inf):
             raise ValueError(f"a region needs finite numbers, not {self}")
-        if not (self.width > 0 and self.height > 0):
-            raise ValueError(f"a region needs a positive size, not {self.width} x {self.height}")
+        if not (0 < self.width < inf and 0 < self.height < inf):
+            raise ValueError(
+                f"a region needs a finite, positive size, not {self.width} x {self.height}"
+            )
 
     @property
     def right(self) -> float:
@@ -130,22 +132,21 @@ class Mask:
     roi_state: RoiState = "stable"
 
     def __post_init__(self) -> None:
-        if self.bits.dtype != np.bool_ or self.bits.ndim != 2:
-            raise ValueError(
-                f"a mask is [height, width] bool, not {self.bits.shape} {self.bits.dtype}"
-            )
-        if not all(1 <= side <= 256 for side in self.bits.shape):
-            raise ValueError(f"a mask has 1 to 256 cells a side, not {self.bits.shape}")
+        bits, roi, sensor = self.bits, self.roi, self.sensor
+        if bits.dtype.kind != "b" or bits.ndim != 2:
+            raise ValueError(f"a mask is [height, width] bool, not {bits.shape} {bits.dtype}")
+        height, width = bits.shape
+        if not (1 <= height <= 256 and 1 <= width <= 256):
+            raise ValueError(f"a mask has 1 to 256 cells a side, not {bits.shape}")
         if not 0 <= self.score <= 1:
             raise ValueError(f"a score lies in 0 to 1, not {self.score}")
-        roi = self.roi
         if not (
             0 <= roi.left
             and 0 <= roi.top
-            and roi.right <= self.sensor.width
-            and roi.bottom <= self.sensor.height
+            and roi.left + roi.width <= sensor.width
+            and roi.top + roi.height <= sensor.height
         ):
-            raise ValueError(f"{roi} is not inside the sensor of {self.sensor}")
+            raise ValueError(f"{roi} is not inside the sensor of {sensor}")
 
     @property
     def area(self) -> int:

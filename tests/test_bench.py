@@ -58,7 +58,7 @@ def test_a_tiny_run_says_everything_in_json(tiny):
     assert report["ends"].keys() == CONTENDERS
     for spread in (*report["stages"].values(), *report["ends"].values()):
         assert 0 <= spread["p50_us"] <= spread["p99_us"]
-    for name in ("floor_us", "ours_us", "ratio", "crop_ratio", "tracker_ratio"):
+    for name in ("floor_us", "ours_us", "ratio", "crop_ratio", "tracker_ratio", "tensors_us"):
         assert report[name] > 0
     for name in ("isolation_us", "clock_error_us", "rss_growth_bytes"):
         assert math.isfinite(report[name])
@@ -82,9 +82,9 @@ def test_a_limit_that_nothing_can_hold_fails_the_check_with_its_own_line(tiny):
     assert "0.001" in told[0]
 
 
-def sample(**changes: float) -> Report:
+def sample(**changes: float | None) -> Report:
     ends = {"host": 1100, "bare": 1000, "isolated": 1200, "ready": 300, "bare-ready": 250}
-    values = {"crop_ratio": 1.1, "tracker_ratio": 3.0, "clock_error_us": 5.0}
+    values = {"crop_ratio": 1.1, "tracker_ratio": 3.0, "clock_error_us": 5.0, "tensors_us": 40.0}
     values |= {"rss_growth_bytes": 0} | {k: v for k, v in changes.items() if k not in ends}
     ends |= {k: v for k, v in changes.items() if k in ends}
     spreads = {name: Spread(p50, 2 * p50) for name, p50 in ends.items()}
@@ -95,6 +95,10 @@ def test_a_run_within_all_limits_misses_none():
     assert misses(sample(), Limits()) == []
 
 
+def test_a_tracker_that_nothing_is_there_to_compare_with_is_left_out():
+    assert misses(sample(tracker_ratio=None), Limits(tracker_ratio=0.0)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -103,6 +107,8 @@ def test_a_run_within_all_limits_misses_none():
         ({"bare-ready": 190}, "ratio (ready)"),
         ({"ready": 3300, "bare-ready": 3000}, "ours - floor"),
         ({"crop_ratio": 1.4}, "crop"),
+        ({"tracker_ratio": 11.0}, "tracker"),
+        ({"tensors_us": 101.0}, "tensors"),
         ({"rss_growth_bytes": 2_000_000}, "memory"),
         ({"clock_error_us": 14_000.0}, "clock"),
         ({"clock_error_us": math.nan}, "clock"),

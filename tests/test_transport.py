@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -398,6 +399,28 @@ def test_serving_returns_as_soon_as_the_descriptor_is_readable():
         assert time.monotonic() - start < 10
 
 
+def test_serving_waits_for_the_descriptor_of_this_call_only():
+    (full, writer), (empty, other) = socket.socketpair(), socket.socketpair()
+    with full, writer, empty, other, MaskPublisher(StreamConfig(ANY), INFO, Heard()) as publisher:
+        writer.send(b"x")
+        publisher.serve(full, 20_000)
+        for until in (empty, None):
+            start = time.monotonic()
+            publisher.serve(until, 100)
+            assert time.monotonic() - start >= 0.09
+
+
+def test_control_is_answered_beside_a_descriptor_that_is_always_readable():
+    reader, writer = socket.socketpair()
+    with reader, writer, MaskPublisher(StreamConfig(ANY), INFO, Heard()) as publisher:
+        writer.send(b"x")
+        with Control(publisher.addresses.control) as control, ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(control.hello)
+            while not answer.done():
+                publisher.serve(reader, 100)
+            assert answer.result().session == publisher.origin.session
+
+
 def test_the_clock_is_estimated_within_two_milliseconds_while_the_publisher_waits():
     reader, writer = socket.socketpair()
     with reader, writer, MaskPublisher(StreamConfig(ANY), INFO, Heard()) as publisher:
@@ -510,6 +533,29 @@ def test_inputs_reach_the_commands_and_malformed_ones_do_not(plain_socket: Calla
     assert (first[2].x, first[2].y) == (0.25, 0.75)
     assert first[2].time_ns >= before_ns  # a time of 0 means arrival
     assert second == ("head", "imu", head)
+
+
+def test_a_flood_of_inputs_is_taken_within_one_call(plain_socket: Callable[[int], Any]):
+    reader, writer = socket.socketpair()
+    heard = Heard()
+    with reader, writer, MaskPublisher(StreamConfig(ANY), INFO, heard) as publisher:
+        out = plain_socket(zmq.PUB)
+        out.connect(publisher.addresses.input)
+        while not heard.commands:
+            out.send_multipart(encode_gaze_input("mouse", Gaze(0, 0.5, 0.5)))
+            publisher.serve(None, 20)
+        thread = threading.Thread(target=publisher.serve, args=(reader, 20_000))
+        thread.start()
+        try:
+            for x in range(600):  # what is left for the next status would take ten of them
+                out.send_multipart(encode_gaze_input("eyes", Gaze(0, x / 600, 0.5)))
+            wait_for(lambda: sum(name == "eyes" for _, name, _ in heard.commands) == 600)
+        finally:
+            writer.send(b"x")
+            thread.join()
+    assert [gaze.x for _, name, gaze in heard.commands if name == "eyes"] == [
+        x / 600 for x in range(600)
+    ]
 
 
 def test_a_reply_finds_its_way_through_any_envelope():

@@ -56,9 +56,16 @@ def _table(report: Report) -> str:
     return "\n".join(
         [
             *rows,
-            f"isolation {report.isolation_us:.0f} µs; crop {report.crop_ratio:.2f} of cv2.resize; "
-            f"tracker {report.tracker_ratio:.1f} of filterpy's predict and update",
+            f"isolation {report.isolation_us:.0f} µs; crop {report.crop_ratio:.2f} of cv2.resize",
+            *_tracker(report),
+            f"tensors to a mask {report.tensors_us:.0f} µs",
             f"clock error {report.clock_error_us:.0f} µs; "
             f"growth in memory {report.rss_growth_bytes} bytes",
         ]
     )
+
+
+def _tracker(report: Report) -> list[str]:
+    if report.tracker_ratio is None:
+        return []
+    return [f"tracker {report.tracker_ratio:.1f} of filterpy's predict and update"]

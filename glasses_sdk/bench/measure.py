@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from glasses_sdk.bench.contender import Contender, Program
-from glasses_sdk.bench.ratios import crop_ratio, tracker_ratio
+from glasses_sdk.bench.ratios import crop_ratio, tensors_us, tracker_ratio
 from glasses_sdk.bench.report import RECEIVED, SENT, Report, SensorKind, Spread
 from glasses_sdk.transport import Control, addresses_of
 
@@ -44,9 +44,11 @@ def measure(
     """
     say("memory")
     growth = _growth(masks)
-    say("crop and tracker")
+    say("crop, tracker and tensors")
     few = min(rounds, ROUNDS)
-    ratios = crop_ratio(few), tracker_ratio(few)
+    crop, tracker, tensors = crop_ratio(few), tracker_ratio(few), tensors_us(few)
+    if tracker is None:
+        say("the tracker is not compared: filterpy is not installed, see the extra `dev`")
     with ExitStack() as stack:
         say("starting the contenders")
         contenders = _open_all(stack, str(model.resolve()))
@@ -58,8 +60,9 @@ def measure(
         rounds=rounds,
         stages=stages,
         ends=ends,
-        crop_ratio=round(ratios[0], 3),
-        tracker_ratio=round(ratios[1], 3),
+        crop_ratio=round(crop, 3),
+        tracker_ratio=tracker and round(tracker, 3),
+        tensors_us=round(tensors, 1),
         clock_error_us=clock_error_us,
         rss_growth_bytes=growth,
     )

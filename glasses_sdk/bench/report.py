@@ -35,14 +35,19 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run. `ends` is from frame to decoded mask, by contender; `stages` by stage."""
+    """One run. `ends` is from frame to decoded mask, by contender; `stages` by stage.
+
+    `tracker_ratio` is None where filterpy is not installed; `tensors_us` is what a mask takes out
+    of an IMX500's tensors.
+    """
 
     sensor: SensorKind
     rounds: int
     stages: dict[str, Spread]
     ends: dict[str, Spread]
     crop_ratio: float
-    tracker_ratio: float
+    tracker_ratio: float | None
+    tensors_us: float
     clock_error_us: float
     rss_growth_bytes: int
 
@@ -80,6 +85,8 @@ class Limits:
     ready_added_us: float = 250.0
     isolation_us: float = 250.0
     crop_ratio: float = 1.3
+    tracker_ratio: float = 10.0
+    tensors_us: float = 100.0
     rss_growth_bytes: float = 1_000_000
     clock_error_us: float = 1000.0
 
@@ -100,5 +107,8 @@ def _checks(report: Report, limits: Limits) -> Iterator[tuple[str, float, float]
     yield "ours - floor (ready), µs", added, limits.ready_added_us
     yield "isolation, µs", report.isolation_us, limits.isolation_us
     yield "crop ratio", report.crop_ratio, limits.crop_ratio
+    if report.tracker_ratio is not None:
+        yield "tracker ratio", report.tracker_ratio, limits.tracker_ratio
+    yield "tensors to a mask, µs", report.tensors_us, limits.tensors_us
     yield "growth in memory, bytes", report.rss_growth_bytes, limits.rss_growth_bytes
     yield "clock error, µs", report.clock_error_us, limits.clock_error_us

@@ -45,11 +45,12 @@ def ready_logits() -> npt.NDArray[np.float32]:
 
 
 _LOGITS = ready_logits()
+_SHOWN = Roi(200, 120, 240, 240)
 
 
 def ready_mask(seq: int, time_ns: int) -> Mask:
     """The disc in the middle of the picture, cut from its logits anew."""
-    return Mask(_LOGITS > 0, Roi(200, 120, 240, 240), FRAME, time_ns, seq, score=0.9)
+    return Mask(_LOGITS > 0, _SHOWN, FRAME, time_ns, seq, score=0.9)
 
 
 def frame_of_looks(tracker: RoiTracker, mask: Mask) -> Mask:

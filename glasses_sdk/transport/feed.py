@@ -53,8 +53,18 @@ class Feed:
         except WireError:
             self.malformed += 1
             return
-        if self._device in (None, message.device):
-            self._take(message, now_ns)
+        if self._device not in (None, message.device):
+            return
+        self._heard_ns = now_ns
+        match message:
+            case StreamedMask():
+                self._take(message, now_ns)
+            case Status():
+                self.status = message
+            case Calibration():
+                self.calibration = message
+            case _:
+                pass
 
     def link(self, link: Link) -> None:
         """The connection changed; what was refused or never up is not merely down."""
@@ -77,19 +87,7 @@ class Feed:
         """The staleness was told: be patient once more."""
         self._since_ns = now_ns
 
-    def _take(self, message: object, now_ns: int) -> None:
-        self._heard_ns = now_ns
-        match message:
-            case StreamedMask():
-                self._take_mask(message, now_ns)
-            case Status():
-                self.status = message
-            case Calibration():
-                self.calibration = message
-            case _:
-                pass
-
-    def _take_mask(self, mask: StreamedMask, now_ns: int) -> None:
+    def _take(self, mask: StreamedMask, now_ns: int) -> None:
         session, seq = self._last.get(mask.device, ("", -1))
         if session != mask.session:
             self.dropped = 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import select
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from math import ceil, isfinite
 from typing import Protocol, Self
@@ -41,6 +43,8 @@ from glasses_sdk.wire.news import EyeState
 __all__ = ["MaskPublisher"]
 
 _SECOND_NS = 1_000_000_000
+_NOW = int(zmq.NOBLOCK)  # as enums, pyzmq takes longer over them than over the message
+_MORE = int(zmq.NOBLOCK | zmq.SNDMORE)
 _AT_ONCE = 64  # messages read from one socket before the descriptor is looked at again
 
 
@@ -67,9 +71,10 @@ class MaskPublisher:
         self._sent_ns: deque[int] = deque()
         self._due_ns = 0
         self._sockets = open_sockets(config.bind)
-        self._poller = zmq.Poller()
+        self._poller = select.poll()  # pyzmq's takes longer to wake up than all that follows
         for socket in (self._sockets.stream, self._sockets.control, self._sockets.input):
-            self._poller.register(socket, zmq.POLLIN)
+            self._poller.register(socket, select.POLLIN)
+        self._watched: int | None = None
         self._calibration: tuple[bytes, bytes] = (b"", b"")
         self.calibrate()
 
@@ -88,6 +93,7 @@ class MaskPublisher:
         now_ns = time.monotonic_ns()
         told = mask if self._coarse is None else self._coarse(mask)
         self._publish(encode_mask(told, self._origin, now_ns))
+        os.sched_yield()  # libzmq's own thread brings it out: before whatever we do next
         self._sent_ns.append(now_ns)
         self._forget(now_ns)
 
@@ -145,12 +151,13 @@ class MaskPublisher:
         Returns then, or once the time has passed; whatever is waiting is served even with none.
         """
         deadline_ns = time.monotonic_ns() + int(timeout_ms * 1e6)
-        with self._watching(until) as descriptor:
-            while True:
-                ready = dict(self._poller.poll(self._wait_ms(deadline_ns)))
-                self._serve(ready)
-                if descriptor in ready or time.monotonic_ns() >= deadline_ns:
-                    return
+        descriptor = None if until is None else until.fileno()
+        self._watch(descriptor)
+        while True:
+            served = self._serve()
+            ready = dict(self._poller.poll(0 if served else self._wait_ms(deadline_ns)))
+            if descriptor in ready or time.monotonic_ns() >= deadline_ns:
+                return
 
     def __enter__(self) -> Self:
         return self
@@ -160,38 +167,45 @@ class MaskPublisher:
         self._send_status()
         self._sockets.close()
 
-    @contextmanager
-    def _watching(self, until: Readable | None) -> Generator[int | None]:
-        if until is None:
-            yield None
+    def _watch(self, descriptor: int | None) -> None:
+        """Wait for this one too, and for none before it."""
+        if descriptor == self._watched:
             return
-        descriptor = until.fileno()
-        self._poller.register(descriptor, zmq.POLLIN)
-        try:
-            yield descriptor
-        finally:
-            self._poller.unregister(descriptor)
+        if self._watched is not None:
+            self._poller.unregister(self._watched)
+        if descriptor is not None:
+            self._poller.register(descriptor, select.POLLIN)
+        self._watched = descriptor
 
     def _wait_ms(self, deadline_ns: int) -> int:
         wait_ns = min(deadline_ns, self._due_ns) - time.monotonic_ns()
         return max(ceil(wait_ns / 1e6), 0)
 
-    def _serve(self, ready: dict[object, int]) -> None:
-        if self._sockets.control in ready:
-            self._answer()
-        if self._sockets.input in ready:
-            self._take_inputs()
-        if self._sockets.stream in ready:
-            self._greet()
+    def _serve(self) -> bool:
+        """Whatever waits now. True where something did: then there may be more.
+
+        A socket's descriptor tells of news once; only when asked does a socket say what waits.
+        """
+        sockets = self._sockets
+        duties = (
+            (sockets.control, self._answer),
+            (sockets.input, self._take_inputs),
+            (sockets.stream, self._greet),
+        )
+        due = [duty for socket, duty in duties if int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN]
         if time.monotonic_ns() >= self._due_ns:
-            self._send_status()
+            due.append(self._send_status)
+        for duty in due:
+            duty()
+        return bool(due)
 
     def _answer(self) -> None:
         for frames in _waiting(self._sockets.control):
             received_ns = time.monotonic_ns()
             envelope, request = letter(frames)
             reply = self._desk.answer(request, received_ns)
-            _send(self._sockets.control, [*envelope, reply])
+            with suppress(zmq.ZMQError):  # whoever asked has gone
+                self._sockets.control.send_multipart([*envelope, reply], _NOW)
 
     def _take_inputs(self) -> None:
         for frames in _waiting(self._sockets.input):
@@ -255,7 +269,10 @@ class MaskPublisher:
         )
 
     def _publish(self, message: tuple[bytes, bytes]) -> None:
-        _send(self._sockets.stream, list(message))
+        topic, payload = message
+        with suppress(zmq.ZMQError):  # newest wins, nobody waits
+            self._sockets.stream.send(topic, _MORE)
+            self._sockets.stream.send(payload, _NOW)
 
 
 def _origin(config: StreamConfig, info: SensorInfo) -> Origin:
@@ -276,13 +293,6 @@ def _waiting(socket: Socket) -> Iterator[list[bytes]]:
     """The messages that wait there, not more than a turn's worth."""
     for _ in range(_AT_ONCE):
         try:
-            yield socket.recv_multipart(zmq.NOBLOCK)
+            yield socket.recv_multipart(_NOW)
         except zmq.Again:
             return
-
-
-def _send(socket: Socket, frames: list[bytes]) -> None:
-    try:
-        socket.send_multipart(frames, zmq.NOBLOCK)
-    except zmq.ZMQError:
-        return  # the peer has gone or takes nothing: newest wins, nobody waits

@@ -83,6 +83,7 @@ def _message(mask: Mask, origin: Origin | StreamedMask, published_ns: int) -> _M
             f"seq, track and times are not negative on the wire, not {mask.seq}, {mask.track}, "
             f"{mask.time_ns} and {published_ns}"
         )
+    data = np.packbits(mask.bits, axis=1).tobytes()
     return _MaskMap(
         v=1,
         topic=f"g1.mask.{origin.device}",
@@ -94,13 +95,13 @@ def _message(mask: Mask, origin: Origin | StreamedMask, published_ns: int) -> _M
         width=width,
         height=height,
         encoding="bits",
-        data=np.packbits(mask.bits, axis=1).tobytes(),
+        data=data,
         roi=_whole_pixels(mask.roi),
         sensor=(int(mask.sensor.width), int(mask.sensor.height)),
         roi_state=mask.roi_state,
         track=int(mask.track),
         score=float(mask.score),
-        area=mask.area,
+        area=int.from_bytes(data).bit_count(),  # packed rows end in zeros
         model=origin.model,
         privacy=origin.privacy,
     )

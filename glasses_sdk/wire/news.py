@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -178,11 +179,16 @@ _DECODERS: dict[bytes, Callable[[Sequence[bytes]], Message]] = {
 def decode(frames: Sequence[bytes]) -> Message:
     """The message in these two frames, by its topic; WireError for anything else."""
     topic, _ = two_frames(frames)
-    match bytes(topic).split(b"."):
+    return _decoder_of(topic)(frames)
+
+
+@lru_cache(maxsize=16)  # a stream has few topics, and each comes again and again
+def _decoder_of(topic: bytes) -> Callable[[Sequence[bytes]], Message]:
+    match topic.split(b"."):
         case [b"g1", kind, _] if kind in _DECODERS:
-            return _DECODERS[kind](frames)
+            return _DECODERS[kind]
         case _:
-            raise WireError(f"no topic of version 1: {bytes(topic)[:60]!r}")
+            raise WireError(f"no topic of version 1: {topic[:60]!r}")
 
 
 def encode(message: Status | Calibration | GazeMessage) -> tuple[bytes, bytes]:
