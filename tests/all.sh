@@ -8,6 +8,14 @@ if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && ! command -v chromedriver
     apt-get update -qq
     apt-get install -y -qq chromium chromium-driver libseccomp2 >/dev/null
 fi
+if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && ! [ -f /usr/include/sys/capability.h ]; then
+    apt-get update -qq # picamera2's: it builds python-prctl, and loads libarchive
+    apt-get install -y -qq libcap-dev gcc python3-dev libarchive13 >/dev/null
+fi
+if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && ! command -v java >/dev/null; then
+    apt-get update -qq
+    apt-get install -y -qq default-jre-headless >/dev/null # the IMX500 converter's
+fi
 
 venv=${GLASSES_TEST_VENV:-.venv-test}
 python3 -m venv "$venv"
@@ -22,5 +30,7 @@ pip install -q --force-reinstall --no-deps dist/*.whl
 ruff format --check .
 ruff check .
 pyright --pythonpath "$(command -v python)"
+# Without it the conversion for the IMX500 is not tested: its environment takes 2 GB.
+export GLASSES_TEST_CONVERTER="${GLASSES_TEST_CONVERTER:-$venv/imx500-converter}"
 mkdocs build --strict --quiet --site-dir "$venv/site"
 pytest "$@"

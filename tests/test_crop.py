@@ -94,7 +94,12 @@ def test_runtime_training_and_evaluation_crop_with_the_one_crop():
         for path in PACKAGE.rglob("*.py")
         if "glasses_sdk.crop" in _imports(path)
     }
-    assert {"evaluation.py", "sensors/host.py", "training/data.py"} <= importers
+    assert {
+        "evaluation/judging.py",
+        "evaluation/servo.py",
+        "sensors/host.py",
+        "training/data.py",
+    } <= importers
 
 
 def _imports(path: Path) -> set[str]:

@@ -182,6 +182,8 @@ def check(line: str) -> None:
     match [name.removeprefix(".venv/bin/"), *rest]:
         case ["glasses", *rest]:
             check_glasses(rest)
+        case ["torchrun", *rest]:
+            check_glasses(rest[rest.index("glasses_sdk") + 1 :])
         case ["python" | "node" | "sh", file, *_]:
             assert (ROOT / file).is_file(), file
         case ["python3", "-m", "venv", _]:

@@ -284,6 +284,18 @@ def test_a_node_subscriber_tells_the_masks(world: str, node_packages: Path):
         )
 
 
+def test_gaze_from_node_moves_the_region(film_stream: str, node_packages: Path):
+    shutil.copy(EXAMPLES / "push_gaze.mjs", node_packages / "push_gaze.mjs")
+    with (
+        Control(addresses_of(film_stream).control) as control,
+        running(python("subscribe.py", film_stream)) as subscriber,
+    ):
+        control.release()
+        subscriber.line(r"track 0 ")  # nobody looks
+        with running(["node", str(node_packages / "push_gaze.mjs"), film_stream]):
+            subscriber.line(r"track [1-9]")
+
+
 def test_every_example_is_short():
     lengths: dict[str, int] = {
         path.name: len(path.read_text().splitlines())

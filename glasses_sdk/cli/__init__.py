@@ -7,11 +7,11 @@ import sys
 
 import typer
 
-from glasses_sdk.cli import stream, measure, keep  # isort: skip - their order is the help's
+from glasses_sdk.cli import stream, measure, keep, models, calibrate  # isort: skip - their order is the help's
 from glasses_sdk.cli.app import app, say
 from glasses_sdk.errors import GlassesError
 
-__all__ = ["app", "keep", "main", "measure", "stream"]
+__all__ = ["app", "calibrate", "keep", "main", "measure", "models", "stream"]
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "PaceName",
     "SensorName",
     "app",
+    "calibrate_app",
     "config_app",
     "config_of",
     "interruptible",
@@ -41,17 +42,26 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Released models.", no_args_is_help=True)
 config_app = typer.Typer(help="Settings and where they come from.", no_args_is_help=True)
+calibrate_app = typer.Typer(help="Measure what devices differ in.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(config_app, name="config")
+app.add_typer(calibrate_app, name="calibrate")
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Settings file; glasses.toml here, if there is one.")
 ]
 SensorName = Annotated[
     str | None,
-    typer.Option(help="auto, webcam:0, video:FILE, images:DIR or synthetic:SEED."),
+    typer.Option(
+        help="auto, imx500[:FILE.rpk], picamera2:0, webcam:0, video:FILE, images:DIR, "
+        "synthetic:SEED."
+    ),
 ]
 GazeName = Annotated[
-    str | None, typer.Option(help="auto, centre, replay:FILE, inlet[:NAME] or pointer.")
+    str | None,
+    typer.Option(
+        help="auto, centre, replay:FILE, inlet[:NAME], pointer, head[:NAME], "
+        "pupil[:HOST[:PORT]], lsl[:NAME], neon[:HOST[:PORT]] or tobii[:HOST[:PORT]]."
+    ),
 ]
 ModelName = Annotated[str | None, typer.Option(help="A released model's name or an .onnx file.")]
 Bind = Annotated[str | None, typer.Option(help="Address of the stream; control and input follow.")]

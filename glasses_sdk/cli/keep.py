@@ -1,10 +1,10 @@
-"""`glasses models`, `config` and `train`: what is here, and making more of it."""
+"""`glasses config` and `train`: settings, and the making of a network."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,37 +13,11 @@ from glasses_sdk.cli.app import (
     app,
     config_app,
     interruptible,
-    models_app,
     settings_file,
 )
-from glasses_sdk.errors import ConfigError, GlassesError
+from glasses_sdk.errors import ConfigError
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["config_show", "models_list", "models_verify", "train"]
-
-
-@models_app.command("list")
-def models_list() -> None:
-    """The released models that are here."""
-    from glasses_sdk import models
-
-    for name, path in models.released().items():
-        print(f"{name:12} {path}{'  (default)' if name == models.DEFAULT else ''}")
-
-
-@models_app.command("verify")
-def models_verify() -> None:
-    """Each released file against its checksum."""
-    from glasses_sdk import models
-
-    faults = 0
-    for checked in models.verify():
-        print(f"{checked.file:32} {checked.fault or 'as released'}")
-        faults += checked.fault is not None
-    if faults:
-        raise GlassesError(f"{faults} released files are not as released; reinstall the SDK")
+__all__ = ["config_show", "data_folder", "train"]
 
 
 @config_app.command("show")
@@ -60,6 +34,9 @@ def config_show(config: ConfigFile = None) -> None:
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe, as models/picosam3/recipe.toml.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the run; runs/NAME.")] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave out damaged objects and missing pictures.")
+    ] = False,
 ) -> None:
     """Train a network; the same command continues an interrupted run."""
     try:
@@ -70,10 +47,12 @@ def train(
         ) from error
 
     interruptible()
-    command.run(recipe, out or Path("runs") / recipe.parent.name, _data_folder())
+    folder = out or Path("runs") / recipe.parent.name
+    command.run(recipe, folder, data_folder(), skip_bad=skip_bad)
 
 
-def _data_folder() -> Path:
+def data_folder() -> Path:
+    """What GLASSES_DATA names. Raises ConfigError where it is not set."""
     folder = os.environ.get("GLASSES_DATA")
     if not folder:
         raise ConfigError("GLASSES_DATA is not set: it names the folder with the annotation files")
