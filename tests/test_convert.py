@@ -358,7 +358,7 @@ def test_the_released_network_becomes_a_package_whose_masks_are_those_of_the_flo
     floats, chip = (Network(path).logits(rgb)[0] for path in (RELEASED, reference))
     both, either = (floats > 0) & (chip > 0), (floats > 0) | (chip > 0)
     assert both.sum() / either.sum() > 0.95
-    assert (chip > 0).sum() / (floats > 0).sum() == pytest.approx(1, abs=0.015)  # loses no rim
+    assert (chip > 0).sum() / (floats > 0).sum() == pytest.approx(1, abs=0.03)  # loses no rim
     assert len(np.unique(chip)) <= 256  # what leaves the chip has 8 bits
 
 

@@ -24,7 +24,7 @@ def draw(metrics: Path, png: Path) -> None:
     figure = Figure(figsize=(10, 4), dpi=100)
     for number, (column, title) in enumerate(_PANELS, start=1):
         axes = figure.add_subplot(1, len(_PANELS), number)
-        points = [(int(row["step"]), float(row[column])) for row in rows if row[column]]
+        points = [(int(row["step"]), float(row[column])) for row in rows if row.get(column)]
         axes.plot(*zip(*points, strict=True), marker=".")
         axes.set(title=title, xlabel="step")
         axes.grid(alpha=0.3)
