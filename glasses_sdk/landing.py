@@ -94,22 +94,22 @@ def _mean(values: _Table, chosen: npt.NDArray[np.bool_], default: float) -> _Tab
 # Least squares over first masks on training pictures: `python -m tests.fit_landings` prints them.
 _WEIGHTS = np.array(
     [
-        -0.19,
-        0.11,
-        0.42,
-        -0.14,
-        0.14,
-        -0.09,
-        0.09,
-        -0.05,
-        0.05,
-        -0.19,
-        0.12,
-        0.12,
-        -0.32,
-        0.28,
-        0.3,
-        -0.05,
+        -0.2,
+        0.135,
+        0.532,
+        -0.038,
+        -0.011,
+        -0.115,
+        -0.086,
+        0.015,
+        0.098,
+        0.014,
+        0.15,
+        0.15,
+        -0.254,
+        0.205,
+        0.101,
+        -0.011,
     ]
 )
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import exp
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, padded
 from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting
+from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns
-from glasses_sdk.types import Roi
+from glasses_sdk.types import Mask, Roi
 
 __all__ = ["Track"]
 
 _SAME = 0.4  # IoU of two trials' boxes from which they show the same
-_SAME_SIZE = 0.5  # the same, one laid over the other
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _FORGET = 0.003  # of the best score, a mask
 _SLACK = 0.02  # below the best score that says nothing
 _DOUBTFUL = 0.04  # below it, each makes a mask's box e times less exact
 _SIZE_ERROR = 0.06  # of a box's side, standard deviation of its logarithm
 _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
+_IN_TIME_NS = 50_000_000  # no more than the next exposure has been aimed at since
+_CUT = 3.0  # times less exact
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
 
@@ -30,13 +33,13 @@ _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviatio
 class Track:
     """Where one object is, and how large.
 
-    `sizes` are the sides of the regions still to be tried around the point looked at; while there
-    are any, nothing is known of the object but that point.
+    `trials` are the sizes that are tried around the point looked at; while there are any, nothing
+    is known of the object but that point.
     `gaze` is the newest point of it that was looked at, at `looked_ns`; since `left_ns` the eyes
     have been elsewhere.
     `best` is the score that its masks have when all is well, `trust` what they have of late.
-    `refused` is the size of what was taken for the object and turned out to be something else.
-    `wanted` is the region last asked for, `asked` what of it lies on the sensor.
+    `wanted` is the region last asked for, `asked` what of it lies on the sensor,
+    for the picture taken at `asked_ns`.
     """
 
     id: int
@@ -46,16 +49,15 @@ class Track:
     looked_ns: int
     good_ns: int
     pinned: bool
-    sizes: list[float]
-    trials: list[Trial] = field(default_factory=list[Trial])
+    trials: Trials | None
     gaze: tuple[float, float] | None = None
     left_ns: int | None = None
     trust: float = 1.0
     best: float = 0.0
     wanted: Roi | None = None
     asked: Roi | None = None
+    asked_ns: int = 0
     widened: float = 1.0
-    refused: tuple[float, float] | None = None
 
     @property
     def size(self) -> float:
@@ -69,7 +71,7 @@ class Track:
 
     def means(self, x: float, y: float, time_ns: int, slack: float) -> bool:
         """Whether a look at (x, y) means this object; looks may miss by `slack` pixels."""
-        if self.sizes:
+        if self.trials:
             cx, cy = self.belief.centre(time_ns)
             return max(abs(x - cx), abs(y - cy)) <= 2 * slack
         near = padded(self.box(time_ns), _MARGIN)
@@ -78,29 +80,24 @@ class Track:
             and near.top - slack <= y <= near.bottom + slack
         )
 
-    def has_refused(self, box: Roi) -> bool:
-        """Whether it is of the size that turned out wrong."""
-        if self.refused is None:
-            return False
-        return alike(Roi(0, 0, box.width, box.height), Roi(0, 0, *self.refused)) > _SAME_SIZE
-
     def hold(self, x: float, y: float, time_ns: int) -> None:
         """One more look at the object; while no more is known of it, the looks say where it is."""
         self.looked_ns, self.gaze, self.left_ns = time_ns, (x, y), None
-        if self.sizes:
-            self.belief.measure((x, y), self.sizes[0], time_ns)
+        if self.trials:
+            self.belief.measure((x, y), self.trials.first, time_ns)
 
-    def settle(self, trial: Trial) -> None:
-        """This is the object. Trials that show about the same say how it has moved since.
+    def settle(self, trial: Trial, trials: Sequence[Trial]) -> None:
+        """This is the object. Those of the trials that show about the same say how it has moved.
 
         It moves as the eyes did that pursue it; where it is, its masks say better.
         """
         box, time_ns = trial.box, trial.mask.time_ns
+        self.trials = None
         self.best = trial.mask.score
-        self.good_ns = self.trials[-1].mask.time_ns
+        self.good_ns = trials[-1].mask.time_ns
         self.extent = Extent(box.width, box.height, time_ns)
         velocity = self.belief.vx, self.belief.vy
-        same = [other for other in self.trials if alike(other.box, box) > _SAME]
+        same = [other for other in trials if alike(other.box, box) > _SAME]
         first = same[0]
         self.belief = Belief(*first.box.centre, self.size, first.mask.time_ns, self.turns, velocity)
         for other in same:
@@ -113,6 +110,11 @@ class Track:
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
         return far or not 0.15 < area < 6
 
+    def late_s(self, mask: Mask) -> float:
+        """How long before the picture aimed at last it was taken; 0 for one that came in time."""
+        late_ns = self.asked_ns - mask.time_ns
+        return late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
+
     def follow(self, seen: Sighting) -> None:
         """Fuse one mask's box: the less sure the mask, beside the best so far, the less it says."""
         mask, whole = seen.mask, seen.whole
@@ -120,10 +122,17 @@ class Track:
         self.widened = 1.0
         self.best = max(mask.score, self.best - _FORGET)
         doubt = exp(min(max(self.best - mask.score - _SLACK, 0.0) / _DOUBTFUL, 5.0))
-        self.belief.measure(whole.centre, self.size, mask.time_ns, doubt)
+        self.belief.measure(whole.centre, self.size, mask.time_ns, doubt * self._cut(seen))
         across = doubt * (_SIZE_ERROR_OPEN if seen.open_across else _SIZE_ERROR)
         down = doubt * (_SIZE_ERROR_OPEN if seen.open_down else _SIZE_ERROR)
         self.extent.measure((whole.width, whole.height), (across, down), mask.time_ns)
+
+    def _cut(self, seen: Sighting) -> float:
+        """How much less exactly a late mask says where the object is that runs out of its region.
+
+        It does so for frames on end, before the region can follow, and how far is a guess.
+        """
+        return _CUT if self.late_s(seen.mask) and (seen.open_across or seen.open_down) else 1.0
 
     def follow_gaze(self, point: tuple[float, float], time_ns: int) -> None:
         """The point of it that was looked at when a mask was taken."""

@@ -10,18 +10,17 @@ All times are arguments; nothing here reads a clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from math import log
 from typing import Literal
 
 import numpy as np
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, holding, off_middle, overlap, visible
-from glasses_sdk.landing import Trial, expected_ious
 from glasses_sdk.looks import Looks
 from glasses_sdk.salient import Search
 from glasses_sdk.sighting import Sighting, sight
 from glasses_sdk.track import Track
+from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns, focal_px
 from glasses_sdk.types import HeadPose, Mask, Roi, RoiState, Size
 
@@ -44,7 +43,7 @@ class TrackerConfig:
     release_ms      how long a track lives on masks that are empty or below `min_score`
     """
 
-    start_sizes: tuple[float, ...] = (0.5, 0.25)
+    start_sizes: tuple[float, ...] = (0.6, 0.3)
     padding: float = 0.15
     min_size: float = 0.06
     deadband: float = 0.03
@@ -141,7 +140,7 @@ class RoiTracker:
         self._catch_up()
         self._start(*point, time_ns, pinned=True)
         if side is not None and self._track:
-            self._track.sizes = [side * (1 + 2 * self._config.padding)]
+            self._track.trials = Trials([side * (1 + 2 * self._config.padding)])
 
     def take_region(self, roi: Roi, time_ns: int) -> None:
         """Follow what fills `roi`, until `release`."""
@@ -166,10 +165,11 @@ class RoiTracker:
         region = self._region(track, time_ns)
         if track.wanted is None or self._moves(track.wanted, region):
             track.wanted = region
-        track.asked = visible(track.wanted, self._sensor)
+        track.asked, track.asked_ns = visible(track.wanted, self._sensor), time_ns
         if track.asked is None:
             self.release()
-            return None
+        elif track.trials:
+            track.trials.ask(track.trials.side(time_ns), track.asked, time_ns)
         return track.asked
 
     def see(self, mask: Mask) -> Mask:
@@ -186,7 +186,7 @@ class RoiTracker:
         held = mask.time_ns - track.looked_ns > self._config.coast_ms * 1e6
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
         self._unlearned = track, mask
-        known = track.sizes or mask.score >= self._config.min_score
+        known = track.trials or mask.score >= self._config.min_score
         return _labelled(mask if known else _emptied(mask), track.id, state)
 
     def _catch_up(self) -> None:
@@ -199,8 +199,9 @@ class RoiTracker:
     def _region(self, track: Track, time_ns: int) -> Roi:
         """Around the object where it will be, wide enough to hold what is being looked at."""
         box = track.box(time_ns)
-        if track.sizes:
-            return Roi.around(*box.centre, track.sizes[0], track.sizes[0])
+        if track.trials:
+            side = track.trials.side(time_ns)
+            return Roi.around(*box.centre, side, side)
         if track.gaze and time_ns - track.looked_ns < self._config.coast_ms * 1e6:
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
             box = holding(box, *gaze, _AROUND_GAZE * min(track.extent.width, track.extent.height))
@@ -232,13 +233,13 @@ class RoiTracker:
             looked_ns=time_ns,
             good_ns=time_ns,
             pinned=pinned,
-            sizes=sizes,
+            trials=Trials(sizes),
         )
 
     def _fill(self, box: Roi, time_ns: int) -> None:
         """The size of what was started is known."""
         if self._track:
-            self._track.sizes = []
+            self._track.trials = None
             self._track.extent = Extent(box.width, box.height, time_ns)
             self._track.good_ns = time_ns
 
@@ -258,21 +259,21 @@ class RoiTracker:
         state: RoiState = "held" if mask.roi_state == "stable" else mask.roi_state
         return _labelled(mask, self.track, state)
 
-    def _learn(self, track: Track, mask: Mask) -> bool:
-        """Whether this mask may show the object."""
+    def _learn(self, track: Track, mask: Mask) -> None:
         seen = sight(mask, track.belief.centre(mask.time_ns))
-        if track.sizes:
-            self._try(track, mask, seen)
-            return True
+        if track.trials:
+            self._try(track, track.trials, mask, seen)
+            return
+        if mask.roi_state == "settling" and track.asked and alike(mask.roi, track.asked) < _ASKED:
+            return  # of a region before it, which was long on its way
         point = self._looks.at(mask.time_ns)
         if point and track.left_ns is None and not track.pinned:
             track.follow_gaze(point, mask.time_ns)
         if seen is None or mask.score < self._config.min_score or track.jumps(seen):
             self._miss(track, mask)
-            return False
+            return
         track.follow(seen)
         self._doubt(track, seen, point)
-        return True
 
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
         """A region that has drifted off shows unsure masks: while somebody looks, start again.
@@ -283,7 +284,9 @@ class RoiTracker:
         sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
         track.trust += 0.25 * (sign - track.trust)
         looked = seen.mask.time_ns - track.looked_ns < self._config.coast_ms * 1e6
-        if track.pinned or track.trust >= (_DOUBT if looked else _DOUBT_HELD):
+        late = _DOUBT_LATE * track.late_s(seen.mask)
+        doubt = max(_DOUBT - late, _DOUBT_HELD) if looked else _DOUBT_HELD
+        if track.pinned or track.trust >= doubt:
             return
         if looked and track.gaze:
             self._again(track, *track.gaze)
@@ -291,41 +294,22 @@ class RoiTracker:
             self.release()
 
     def _again(self, track: Track, x: float, y: float) -> None:
-        track.refused = track.extent.width, track.extent.height
-        track.sizes = self._start_sides
-        track.trials.clear()
+        sizes = self._start_sides
+        track.trials = Trials(sizes, refused=(track.extent.width, track.extent.height))
         track.trust = 1.0
-        track.belief = Belief(x, y, track.sizes[0], track.looked_ns, self._turns)
+        track.belief = Belief(x, y, sizes[0], track.looked_ns, self._turns)
 
-    def _try(self, track: Track, mask: Mask, seen: Sighting | None) -> None:
+    def _try(self, track: Track, trials: Trials, mask: Mask, seen: Sighting | None) -> None:
         """One starting size's mask; after the last one, what looks most like it is the object."""
-        if track.asked and alike(mask.roi, track.asked) < _ASKED:
-            return  # of a region before it, which was long on its way
-        if seen is not None:
-            side = max(seen.mask.roi.width, seen.mask.roi.height) / self._short
-            track.trials.append(Trial(seen.mask, side, seen.whole))
-        track.sizes.pop(0)
-        if track.sizes:
+        trials.see(mask, seen)
+        if not trials.done:
             return
-        if track.trials:
-            track.settle(track.trials[int(np.argmax(self._promises(track)))])
+        grain = _GRAINS[self._config.granularity]
+        best = trials.best(grain, lambda time_ns: self._looks.at(time_ns) or track.gaze)
+        if best:
+            track.settle(best, trials.seen)
         else:
             self.release()
-
-    def _promises(self, track: Track) -> list[float]:
-        """How much each trial looks like what is wanted: the object, rather less, or more."""
-        grain = log(_GRAINS[self._config.granularity])
-        expected = expected_ious(track.trials)
-        return [
-            iou + _GRAINED * grain * log(trial.side) - self._against(track, trial)
-            for iou, trial in zip(expected, track.trials, strict=True)
-        ]
-
-    def _against(self, track: Track, trial: Trial) -> float:
-        """What the eyes and the past say against a trial, as IoU."""
-        point = self._looks.at(trial.mask.time_ns) or track.gaze
-        beside = min(off_middle(trial.box, point), 1.0) if point else 0.0
-        return _OFF_MIDDLE_TRIAL * beside + _REFUSED * track.has_refused(trial.box)
 
     def _miss(self, track: Track, mask: Mask) -> None:
         """An empty or doubtful mask: look a little wider, give up in the end."""
@@ -335,15 +319,13 @@ class RoiTracker:
 
 
 _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
-_GRAINED = 0.3  # IoU that a trial gains by being e times larger, where e times more is wanted
-_ASKED = 0.4  # IoU from which a mask is of the region asked for
+_ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
-_DOUBT = 0.85  # mean score below which a region has drifted off, while somebody looks
+_DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
+_DOUBT_LATE = 1.5  # less a second that its masks take: to start again costs as much and more
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
 _OFF_MIDDLE = 0.5  # of the score, for looks that lie a whole side beside it
-_OFF_MIDDLE_TRIAL = 0.3  # IoU that a trial loses by that
-_REFUSED = 0.2  # IoU that a trial loses by being as large as what has turned out wrong
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 

@@ -30,6 +30,7 @@ def masks(tmp_path_factory: pytest.TempPathFactory):
     seen = {}
     with MaskSubscriber(address, every=True) as subscriber:
         command = [sys.executable, "-P", "-m", "glasses_sdk", "run", *words]
+        command += ["--model", "picosam3/fp32"]  # on any machine the same file
         process = subprocess.Popen([*command, "--frames", "289", "--bind", address])
         try:
             while len(seen) < 289:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import cos, radians, sin
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 
 from glasses_sdk.geometry import apply
 from glasses_sdk.looks import Looks
-from glasses_sdk.tracker import RoiTracker
+from glasses_sdk.tracker import RoiTracker, TrackerConfig
 from glasses_sdk.turning import focal_px, homography
 from glasses_sdk.types import HeadPose, Mask, Roi
 from tests.test_tracker import FRAME_NS, SENSOR, seen_by_a_perfect_network
 
 MS = 1_000_000
+SIZES = TrackerConfig(start_sizes=(0.5, 0.25))  # 240 and 120 pixels
 
 
 def moving(k: float) -> Roi:
@@ -47,7 +49,7 @@ def test_the_region_is_where_the_thing_will_be_however_late_the_masks_are(lag: i
 
 
 def test_a_mask_of_an_earlier_size_does_not_use_up_a_later_one():
-    tracker, thing = RoiTracker(SENSOR), Roi.around(320, 240, 60, 50)
+    tracker, thing = RoiTracker(SENSOR, SIZES), Roi.around(320, 240, 60, 50)
     tracker.look(thing.centre, 0)
     first = tracker.predict(0)
     assert first is not None
@@ -56,6 +58,52 @@ def test_a_mask_of_an_earlier_size_does_not_use_up_a_later_one():
         second = tracker.predict((k + 1) * FRAME_NS)
     assert second is not None
     assert second.width < 0.6 * first.width
+
+
+@pytest.mark.parametrize("lag", [0, 1, 2, 4])
+def test_each_size_is_asked_for_without_waiting_for_the_mask_of_the_one_before(lag: int):
+    tracker, thing, late = RoiTracker(SENSOR, SIZES), Roi.around(320, 240, 60, 50), list[Mask]()
+    tracker.look(thing.centre, 0)
+    widths = list[float]()
+    for k in range(lag + 3):
+        region = tracker.predict(k * FRAME_NS)
+        assert region is not None
+        widths.append(region.width)
+        late.append(seen_by_a_perfect_network(region, thing, k))
+        if k >= lag:
+            tracker.see(late[k - lag])
+    assert widths[:-1] == [240] + (lag + 1) * [120]
+    assert widths[-1] < 90  # two masks are enough to know the thing, however late they are
+
+
+def test_a_size_whose_mask_is_lost_is_asked_for_again():
+    tracker, thing = RoiTracker(SENSOR, SIZES), Roi.around(320, 240, 60, 50)
+    tracker.look(thing.centre, 0)
+    widths = list[float]()
+    for k in range(4):
+        region = tracker.predict(k * FRAME_NS)
+        assert region is not None
+        widths.append(region.width)
+        if k > 0:
+            tracker.see(seen_by_a_perfect_network(region, thing, k))
+    assert widths[:3] == [240, 120, 240]
+    assert widths[3] < 90
+
+
+def test_a_settling_mask_of_a_size_that_was_tried_teaches_nothing_once_the_thing_is_known():
+    """It comes late, and by then the network may have seen something else in it."""
+    tracker, thing = RoiTracker(SENSOR, SIZES), Roi.around(320, 240, 60, 50)
+    tracker.look(thing.centre, 0)
+    for k in range(4):
+        tried = tracker.predict(k * FRAME_NS)
+        assert tried is not None
+        tracker.see(seen_by_a_perfect_network(tried, thing, k))
+    before = tracker.predict(4 * FRAME_NS)
+    wall = Roi.around(320, 240, 200, 180)
+    for k in range(4, 8):
+        old = seen_by_a_perfect_network(Roi.around(320, 240, 240, 240), wall, k)
+        tracker.see(replace(old, roi_state="settling"))
+    assert tracker.predict(4 * FRAME_NS) == before
 
 
 # The camera turns with the head

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from glasses_sdk.errors import ConfigError, ModelError
 from glasses_sdk.training.recipe import Recipe
 
-__all__ = ["State", "begin", "resume", "save"]
+__all__ = ["State", "begin", "blend", "resume", "save"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +109,15 @@ def begin(network: nn.Module, path: Path) -> None:
     if not any(name.endswith("weight") for name in taken):
         raise ConfigError(f"the recipe starts from {path}, which has no layer in common with it")
     network.load_state_dict(own | taken)
+
+
+def blend(network: nn.Module, path: Path, share: float) -> None:
+    """Put this share of another run's averaged weights into `network`, of the same architecture."""
+    there, own = _weights(_read(path)["average"]), network.state_dict()
+    floats = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
+    network.load_state_dict(
+        own | {name: own.lerp(there[name].to(own.device), share) for name, own in floats.items()}
+    )
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -81,6 +81,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attention  `published`, as PicoSAM3's code has it, or `eca`, as the textbook
     start      the folder of a run whose weights this one begins with, beside this run's own; what
                that run does not have begins fresh
+    keep_start  how much of the start's weights the finished network keeps, the rest being learnt:
+                between the two it is often better than either (WiSE-FT, Wortsman et al., CVPR 2022)
     """
 
     network: Architecture
@@ -88,6 +90,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule: Schedule
     attention: Attention = "published"
     start: str | None = None
+    keep_start: Share = 0.0
 
     def __post_init__(self) -> None:
         cells = coarseness(self.network)
@@ -95,6 +98,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.network} takes sides that are multiples of {cells}: {wrong}")
         if self.network == "picosam2" and self.attention != "published":
             raise ValueError("picosam2 has no attention to choose")
+        if self.keep_start and self.start is None:
+            raise ValueError("keep_start needs a start")
 
     @property
     def side(self) -> int:

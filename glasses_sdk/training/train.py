@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from glasses_sdk.errors import ConfigError
 from glasses_sdk.training.augment import augment
-from glasses_sdk.training.checkpoint import State, begin, resume, save
+from glasses_sdk.training.checkpoint import State, begin, blend, resume, save
 from glasses_sdk.training.data import Batch, Regions
 from glasses_sdk.training.journal import Journal, Standing
 from glasses_sdk.training.losses import iou, lesson_loss, mask_loss
@@ -54,7 +54,7 @@ def train(
     checkpoint = folder / "checkpoint.pt"
     first = resume(checkpoint, recipe, state)
     if first >= plan.steps:
-        return state.average.eval()
+        return _finished(state, recipe, folder)
 
     regions = Regions(data, recipe.data, reading, skip_bad=skip_bad)
     left_out(regions.bad)
@@ -80,6 +80,12 @@ def train(
             journal.close(step, rate)
             if rank.leads:
                 save(checkpoint, recipe, step + 1, state)
+    return _finished(state, recipe, folder)
+
+
+def _finished(state: State, recipe: Recipe, folder: Path) -> nn.Module:
+    if recipe.start and recipe.keep_start:
+        blend(state.average, folder.parent / recipe.start / "checkpoint.pt", recipe.keep_start)
     return state.average.eval()
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glasses_sdk.sensors.imx500.rest import Rest, jumps
+from glasses_sdk.sensors.imx500.rest import Rest, is_elsewhere, jumps
 from glasses_sdk.types import Roi
 
 THERE = Roi(1000, 1000, 400, 400)
@@ -66,14 +66,17 @@ def test_after_a_jump_the_region_is_the_one_wanted():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "elsewhere"),
+    ("wanted", "other", "elsewhere"),
     [
-        (THERE, False),
-        (Roi(1100, 1000, 400, 400), False),
-        (Roi(1300, 1000, 400, 400), True),
-        (Roi(1100, 1100, 200, 200), True),
-        (Roi(2000, 2000, 400, 400), True),
+        (THERE, False, False),
+        (Roi(1100, 1000, 400, 400), False, False),
+        (Roi(1300, 1000, 400, 400), True, True),
+        (Roi(1100, 1100, 200, 200), True, False),  # a smaller one of the same place
+        (Roi(2000, 2000, 400, 400), True, True),
     ],
 )
-def test_a_region_that_shares_little_is_elsewhere(wanted: Roi, elsewhere: bool):
-    assert jumps(THERE, wanted) == elsewhere
+def test_a_region_of_another_size_shows_something_else_in_the_same_place(
+    wanted: Roi, other: bool, elsewhere: bool
+):
+    assert jumps(THERE, wanted) == other
+    assert is_elsewhere(THERE, wanted) == elsewhere

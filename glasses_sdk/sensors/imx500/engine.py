@@ -9,7 +9,7 @@ import numpy as np
 
 from glasses_sdk.sensors.imx500.attribution import Attribution, Cadence
 from glasses_sdk.sensors.imx500.camera import Camera, Frame
-from glasses_sdk.sensors.imx500.rest import Rest, jumps
+from glasses_sdk.sensors.imx500.rest import Rest, is_elsewhere, jumps
 from glasses_sdk.sensors.imx500.spec import Imx500Spec
 from glasses_sdk.sensors.imx500.tensors import Found, check, parse
 from glasses_sdk.sensors.pi import asleep_ns, exposure_ns, monotonic
@@ -40,7 +40,7 @@ class Seen:
     """What one frame showed.
 
     roi        in whole pixels inside the sensor
-    elsewhere  it is settling, and far from where the aim is by now
+    elsewhere  it is settling, and in another place than the aim is by now
     kpi        dnn, dsp in ms
     """
 
@@ -126,7 +126,7 @@ class Engine:
             found = Found(self._empty, 0.0)
         if certain:
             return Seen(number, middle_ns, *found, region, "stable", False, frame.kpi)
-        elsewhere = self._wanted is not None and jumps(region, self._wanted)
+        elsewhere = self._wanted is not None and is_elsewhere(region, self._wanted)
         return Seen(number, middle_ns, *found, region, "settling", elsewhere, frame.kpi)
 
     def due(self) -> Due:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections import deque
 
+from glasses_sdk.geometry import overlap
 from glasses_sdk.types import Roi
 
-__all__ = ["Rest", "jumps"]
+__all__ = ["Rest", "is_elsewhere", "jumps"]
 
 _REACH = 0.03  # of a side, for each frame that a move costs: how far an edge may lie inside
 _NOISE = 0.16  # of a side: how much further outside, for the region wanted breathes
 _URGENT = 0.03  # of a side: so much further inside, and a fast object leaves the region
 _ROOM = 0.03  # of a side: what a region shows more than wanted, on each side
-_ELSEWHERE = 0.35  # intersection over union below which a region shows something else
+_SOMETHING_ELSE = 0.35  # intersection over union below which a region shows something else
+_ELSEWHERE = 0.5  # of the smaller of two regions: what they share less of are other places
 _LEAD_NS = 1_000_000_000  # a region is set where the object will be then, if that is in reach
 _LOOK_BACK_NS = 500_000_000
 
@@ -84,7 +86,12 @@ def jumps(there: Roi, wanted: Roi) -> bool:
         return True
     both = width * height
     either = there.width * there.height + wanted.width * wanted.height - both
-    return both / either < _ELSEWHERE
+    return both / either < _SOMETHING_ELSE
+
+
+def is_elsewhere(there: Roi, wanted: Roi) -> bool:
+    """Whether it lies in another place; one of another size in the same place does not."""
+    return overlap(there, wanted) < _ELSEWHERE
 
 
 def _clip(value: float, most: float) -> float:

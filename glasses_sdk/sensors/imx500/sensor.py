@@ -16,7 +16,7 @@ from glasses_sdk.sensors.imx500.aim import Chip
 from glasses_sdk.sensors.imx500.child import Child
 from glasses_sdk.sensors.imx500.engine import Due
 from glasses_sdk.sensors.imx500.records import Aim, Blank, Fault, Loading, Opened, Record, Saw
-from glasses_sdk.sensors.imx500.rest import jumps
+from glasses_sdk.sensors.imx500.rest import is_elsewhere, jumps
 from glasses_sdk.sensors.imx500.spec import Imx500Spec
 from glasses_sdk.types import Bits, Mask, Roi, Size
 
@@ -194,14 +194,19 @@ class Imx500Sensor:
             time_ns=saw.time_ns,
             seq=self._newest,
             score=saw.score,
-            roi_state="settling" if saw.settling or self._is_elsewhere(saw) else "stable",
+            roi_state="settling" if self._is_settling(saw) else "stable",
         )
 
     def _is_elsewhere(self, saw: Saw) -> bool:
-        """Whether it shows something other than what has been asked for meanwhile."""
+        """Whether it shows another place than what has been asked for meanwhile."""
         if saw.elsewhere or saw.aim == self._aims or self._asked is None:
             return saw.elsewhere
-        return jumps(Roi(*saw.box), self._asked)
+        return is_elsewhere(Roi(*saw.box), self._asked)
+
+    def _is_settling(self, saw: Saw) -> bool:
+        """Whether it is not certain, or shows something else than what is asked for meanwhile."""
+        asked = self._asked if saw.aim != self._aims else None
+        return saw.settling or (asked is not None and jumps(Roi(*saw.box), asked))
 
     def _send_aim(self) -> None:
         roi = self._asked

@@ -17,7 +17,7 @@ class Imx500Spec(msgspec.Struct, frozen=True):
     latency_frames  frames from a move of the region to the first that shows it, beyond the next
                     one; None: not measured
     jitter_frames   how many more it may take
-    hold_settling   give no settling mask of a region that is far from the one asked for
+    hold_settling   give no settling mask of another place than the one asked for
     rate_hz         frames a second
     """
 
