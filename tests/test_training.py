@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -744,6 +745,24 @@ def test_a_run_begins_with_what_another_architecture_shares(finished: Path) -> N
     there = torch.load(finished / "checkpoint.pt", weights_only=True)["average"]
     assert torch.equal(network.trunk.stages[0][0].weight, there["trunk.stages.0.0.weight"])
     assert torch.equal(network.head.weight, head)
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_the_finished_network_keeps_a_share_of_what_it_began_with(
+    discs: Path, run: Path, tmp_path: Path, share: float
+) -> None:
+    (tmp_path / "before").mkdir()
+    shutil.copy(run / "checkpoint.pt", tmp_path / "before")
+    begun = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+    recipe = change(recipe_of(), start="before")
+    learnt = train(recipe, discs, tmp_path / "one").state_dict()
+    blended = train(change(recipe, keep_start=share), discs, tmp_path / "two").state_dict()
+    first = "trunk.stages.0.0.weight"
+    assert not torch.equal(learnt[first], begun[first])
+    for name, tensor in learnt.items():
+        if tensor.is_floating_point():
+            expected = (1 - share) * tensor + share * begun[name]
+            torch.testing.assert_close(blended[name], expected)
 
 
 def test_a_run_to_begin_with_has_to_be_there_and_to_share_something(
