@@ -48,7 +48,7 @@ class TrackerConfig:
     min_size: float = 0.06
     deadband: float = 0.03
     granularity: Literal["part", "object", "whole"] = "object"
-    min_score: float = 0.6
+    min_score: float = 0.55
     coast_ms: float = 250.0
     linger_ms: float = 150.0
     release_ms: float = 300.0
