@@ -119,7 +119,7 @@ class Extent:
     """How large the object is: logarithms of width and height, each a random walk.
 
     It follows the boxes of sure masks closely: a wrong size has to be left as soon as the network
-    sees more. Unsure ones, and those that run into the region's edge, move it little.
+    sees more. Unsure ones, and those that run into the region's edge, move it less.
     """
 
     __slots__ = ("_variance", "height", "time_ns", "width")

@@ -28,7 +28,7 @@ from glasses_sdk.geometry import padded  # noqa: E402
 from glasses_sdk.network import Network  # noqa: E402
 from glasses_sdk.training import networks  # noqa: E402
 from glasses_sdk.training.augment import augment  # noqa: E402
-from glasses_sdk.training.checkpoint import State, begin  # noqa: E402
+from glasses_sdk.training.checkpoint import State, begin, blend  # noqa: E402
 from glasses_sdk.training.cost import cost  # noqa: E402
 from glasses_sdk.training.data import Batch, Lesson, Regions  # noqa: E402
 from glasses_sdk.training.export import export_onnx  # noqa: E402
@@ -763,6 +763,11 @@ def test_the_finished_network_keeps_a_share_of_what_it_began_with(
         if tensor.is_floating_point():
             expected = (1 - share) * tensor + share * begun[name]
             torch.testing.assert_close(blended[name], expected)
+
+
+def test_what_is_kept_has_to_be_of_the_same_architecture(finished: Path) -> None:
+    with pytest.raises(ConfigError, match="same architecture"):
+        blend(build("picosam2"), finished / "checkpoint.pt", 0.5)
 
 
 def test_a_run_to_begin_with_has_to_be_there_and_to_share_something(

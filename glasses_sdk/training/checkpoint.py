@@ -112,12 +112,19 @@ def begin(network: nn.Module, path: Path) -> None:
 
 
 def blend(network: nn.Module, path: Path, share: float) -> None:
-    """Put this share of another run's averaged weights into `network`, of the same architecture."""
+    """Put this share of another run's averaged weights into `network`.
+
+    Raises ConfigError where that run has another architecture.
+    """
     there, own = _weights(_read(path)["average"]), network.state_dict()
-    floats = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
-    network.load_state_dict(
-        own | {name: own.lerp(there[name].to(own.device), share) for name, own in floats.items()}
-    )
+    if {name: t.shape for name, t in there.items()} != {name: t.shape for name, t in own.items()}:
+        raise ConfigError(f"keep_start needs a start of the same architecture, which {path} is not")
+    blended = {
+        name: tensor.lerp(there[name].to(tensor.device), share)
+        for name, tensor in own.items()
+        if tensor.is_floating_point()
+    }
+    network.load_state_dict(own | blended)
 
 
 def _read(path: Path) -> dict[str, Any]:
