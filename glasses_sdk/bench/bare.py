@@ -1,5 +1,6 @@
 """The floor: the shortest honest program from a frame to a mask in another process.
 
+Its messages are the protocol's own, every key: one without a region would be of no use to anybody.
 It checks nothing, says nothing of itself, has no tracker, no control and no second kind of
 message. Run as `python -m glasses_sdk.bench.bare camera FIFO MODEL`, `... ready FIFO` or
 `... subscriber ADDRESS`; nothing of the SDK runs in it but its last will and the made picture.
@@ -33,13 +34,27 @@ def publish(fifo: str, model: str | None) -> None:
         seq, time_ns = struct.unpack("<qq", tick)
         bits = logits() > 0
         mask = {
+            "v": 1,
+            "topic": "g1.mask.bare",
+            "device": "bare",
+            "session": "0123456789abcdef",
             "seq": seq,
             "t_capture_ns": time_ns,
-            "height": bits.shape[0],
+            "t_publish_ns": time.monotonic_ns(),
             "width": bits.shape[1],
+            "height": bits.shape[0],
+            "encoding": "bits",
             "data": np.packbits(bits, axis=1).tobytes(),
+            "roi": (200, 120, 240, 240),
+            "sensor": (640, 480),
+            "roi_state": "stable",
+            "track": 1,
+            "score": 1.0,
+            "area": int(np.count_nonzero(bits)),
+            "model": "bare@00000000",
+            "privacy": "fine",
         }
-        publisher.send(encode(mask))
+        publisher.send_multipart([b"g1.mask.bare", encode(mask)])
 
 
 def _network(model: str) -> Any:
@@ -73,12 +88,13 @@ def _ready() -> Any:
 def subscribe(address: str) -> None:
     """Decode each mask, and print its number and age."""
     subscriber = zmq.Context().socket(zmq.SUB)
-    subscriber.subscribe(b"")
+    subscriber.subscribe(b"g1.mask.")
     subscriber.connect(address)
     decode = msgspec.msgpack.Decoder().decode
     print("ready", flush=True)
     while True:
-        mask = decode(subscriber.recv())
+        _, payload = subscriber.recv_multipart()
+        mask = decode(payload)
         rows = np.frombuffer(mask["data"], np.uint8).reshape(mask["height"], -1)
         np.unpackbits(rows, axis=1, count=mask["width"]).view(np.bool_)
         age_ns = time.monotonic_ns() - mask["t_capture_ns"]
