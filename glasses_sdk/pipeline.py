@@ -144,14 +144,14 @@ class Pipeline:
     def _health(self) -> Health:
         """The sensor's own word, unless masks stay away that it says it streams.
 
-        Where nothing is wrong with the sensor, the reason is the gaze source's.
+        Where nothing is wrong with the sensor, the reason is the gaze source's, or the poses'.
         """
         health = self._sensor.health()
         silent_s = time.monotonic() - self._mask_s
         if health.state == "streaming" and silent_s > max(_STALLED_S, 10 * self._period_s):
             reason = f"no-masks: the sensor has given no mask for {silent_s:.0f} s"
             return replace(health, state="stalled", reason=reason)
-        reason = self._gaze.reason
+        reason = self._gaze.reason or self._pushed.reason
         return replace(health, reason=reason) if reason and not health.reason else health
 
     def _gaze_state(self) -> GazeState:

@@ -20,7 +20,7 @@ from glasses_sdk.errors import ConfigError, DeviceLost, ModelError, StreamError
 from glasses_sdk.pipeline import Pipeline
 from glasses_sdk.transport import Control, MaskSubscriber, StreamConfig
 from glasses_sdk.types import Gaze, HeadPose, Mask, Roi
-from glasses_sdk.wire import GazeMessage, decode, encode_gaze_input
+from glasses_sdk.wire import GazeMessage, decode, encode_gaze_input, encode_head_input
 
 CENTRE = 160, 120
 
@@ -414,6 +414,23 @@ def test_poses_that_are_pushed_in_turn_the_region(scene: Path, bright: Path):
     turning = middles(60)
     assert turning[:16] == pytest.approx([160] * 16, abs=3)
     assert min(turning[16:19]) < 153
+
+
+def test_poses_of_another_clock_turn_nothing_and_status_says_so(scene: Path, bright: Path):
+    with (
+        zmq.Context() as context,
+        context.socket(zmq.PUB) as band,
+        running(published(scene, bright)) as pipeline,
+        MaskSubscriber(pipeline.addresses.stream) as subscriber,
+    ):
+        band.linger = 0
+        band.connect(pipeline.addresses.input)
+        while not (subscriber.status and subscriber.status.reason):
+            pose = HeadPose(time.time_ns(), (0.0, 0.0, 0.0, 1.0))
+            band.send_multipart(encode_head_input("band", pose))
+            subscriber.recv(timeout=10)
+    assert subscriber.status.reason.startswith("head-late: ")
+    assert len(subscriber.status.reason) <= 200
 
 
 def test_a_stream_whose_address_is_taken_is_refused_and_closes_the_camera(

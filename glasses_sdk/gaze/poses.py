@@ -17,7 +17,8 @@ __all__ = ["Poses", "Vector", "combined", "conjugate", "rotated", "turned"]
 Vector = tuple[float, float, float]
 
 _AHEAD_NS = 100_000_000
-_TOO_OLD_NS = 2_000_000_000
+_SECOND_NS = 1_000_000_000
+_TOO_OLD_NS = 2 * _SECOND_NS
 
 
 def combined(p: Quaternion, q: Quaternion) -> Quaternion:
@@ -61,21 +62,37 @@ class Poses:
         self._clock = clock
         self._newest_ns: int | None = None
         self._waiting: deque[HeadPose] = deque(maxlen=1024)  # whoever never asks keeps no more
+        self._fault = ""
+        self._fault_ns = -_SECOND_NS
+
+    @property
+    def reason(self) -> str | None:
+        """Why a pose of the last second was dropped, `code: sentence`; None when all is well."""
+        return self._fault if self._clock() - self._fault_ns < _SECOND_NS else None
 
     def add(self, time_ns: int, orientation: Quaternion, rate: Vector | None) -> None:
         """A pose came; dropped where it is no number, out of order or far from now."""
-        if not all(map(isfinite, (*orientation, *(rate or ())))):
-            return
-        if not -_AHEAD_NS <= self._clock() - time_ns <= _TOO_OLD_NS:
-            return
-        if self._newest_ns is not None and time_ns <= self._newest_ns:
-            return
+        now = self._clock()
         length = hypot(*orientation)
-        if not 0.98 < length < 1.02:
+        if fault := self._wrong(now - time_ns, time_ns, length, rate):
+            self._fault, self._fault_ns = fault, now
             return
         x, y, z, w = (part / length for part in orientation)
         self._waiting.append(HeadPose(time_ns, (x, y, z, w), rate))
         self._newest_ns = time_ns
+
+    def _wrong(self, age_ns: int, time_ns: int, length: float, rate: Vector | None) -> str | None:
+        if not all(map(isfinite, rate or ())) or not 0.98 < length < 1.02:  # nor for NaN
+            return "head-malformed: a head pose is dropped that is no unit quaternion or rate"
+        if not -_AHEAD_NS <= age_ns <= _TOO_OLD_NS:
+            where = "old" if age_ns > 0 else "in the future"
+            return (
+                f"head-late: head poses are dropped that are {abs(age_ns) / 1e9:.0f} s {where}; "
+                "send the publisher's clock, or 0 for their arrival"
+            )
+        if self._newest_ns is not None and time_ns <= self._newest_ns:
+            return "head-unsorted: head poses come twice or out of order; the later are dropped"
+        return None
 
     def take(self) -> Sequence[HeadPose]:
         """Those since the last call, oldest first."""
