@@ -13,7 +13,7 @@ from glasses_sdk.turning import Turns
 
 __all__ = ["Belief", "Extent"]
 
-_PUSH = 4.0  # object sizes a second squared: how hard objects accelerate
+_PUSH = 3.0  # object sizes a second squared: how hard objects accelerate
 _BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
 _FARTHEST_S = 0.25  # no prediction reaches beyond: the velocity would run away
 _SMALL_S = 0.01  # over which a velocity is carried along
@@ -52,6 +52,12 @@ class Belief:
         point = self.x + self.vx * dt, self.y + self.vy * dt
         return self._turns.carry(point, self.time_ns, time_ns) if self._turns else point
 
+    def error(self, size: float, time_ns: int) -> float:
+        """Standard deviation of the place believed then, in pixels, along either axis."""
+        dt = min(max((time_ns - self.time_ns) / 1e9, 0.0), _FARTHEST_S)
+        g0 = _PUSH * size * dt * dt / 2
+        return sqrt(self.p00 + dt * (2 * self.p01 + dt * self.p11) + g0 * g0)
+
     def surprise(
         self, point: tuple[float, float], size: float, time_ns: int, error: float
     ) -> float:
@@ -59,11 +65,9 @@ class Belief:
 
         error  of the point, in object sizes
         """
-        dt = min(max((time_ns - self.time_ns) / 1e9, 0.0), _FARTHEST_S)
-        g0 = _PUSH * size * dt * dt / 2
-        place = self.p00 + dt * (2 * self.p01 + dt * self.p11) + g0 * g0
         x, y = self.centre(time_ns)
-        return hypot(point[0] - x, point[1] - y) / sqrt(place + (error * size) ** 2)
+        spread = hypot(self.error(size, time_ns), error * size)
+        return hypot(point[0] - x, point[1] - y) / spread
 
     def measure(
         self, point: tuple[float, float], size: float, time_ns: int, doubt: float = 1.0
@@ -148,6 +152,6 @@ class Extent:
         return side * exp(gain * surprise)
 
 
-_FIRST_ERROR = 0.12  # of the size that the first masks gave
-_WALK = 5.0  # variance a second
+_FIRST_ERROR = 0.5  # at first: the sizes tried say little
+_WALK = 0.2  # variance a second
 _GATE = 2.5

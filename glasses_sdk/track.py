@@ -21,11 +21,12 @@ _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _FORGET = 0.003  # of the best score, a mask
 _SLACK = 0.02  # below the best score that says nothing
 _DOUBTFUL = 0.04  # below it, each makes a mask's box e times less exact
-_SIZE_ERROR = 0.06  # of a box's side, standard deviation of its logarithm
+_SIZE_ERROR = 0.12  # of a box's side, standard deviation of its logarithm
 _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
 _IN_TIME_NS = 50_000_000  # no more than the next exposure has been aimed at since
 _CUT = 3.0  # times less exact
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
+_AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
 
 
@@ -38,6 +39,7 @@ class Track:
     `gaze` is the newest point of it that was looked at, at `looked_ns`; since `left_ns` the eyes
     have been elsewhere.
     `best` is the score that its masks have when all is well, `trust` what they have of late.
+    `restarts` says how often that was too little, and it was looked for anew.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
     """
@@ -52,12 +54,13 @@ class Track:
     trials: Trials | None
     gaze: tuple[float, float] | None = None
     left_ns: int | None = None
-    trust: float = 1.0
+    trust: float = _AT_FIRST
     best: float = 0.0
     wanted: Roi | None = None
     asked: Roi | None = None
     asked_ns: int = 0
     widened: float = 1.0
+    restarts: int = 0
 
     @property
     def size(self) -> float:

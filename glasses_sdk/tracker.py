@@ -32,7 +32,8 @@ class TrackerConfig:
     """How the region behaves. Sizes are shares of the sensor's shorter side.
 
     start_sizes     sides tried one after the other when somebody looks at something new
-    padding         what the region shows around the object, a share of its box on each side
+    padding         what the region shows around the object, a share of its box on each side, where
+                    its place is certain; more where it is not
     min_size        smallest side of a region
     deadband        the region stays while no edge would move by more, as a share of its side
     granularity     a click on a shirt: its `part`, the `object` that the network sees in it, or the
@@ -44,7 +45,7 @@ class TrackerConfig:
     """
 
     start_sizes: tuple[float, ...] = (0.6, 0.3)
-    padding: float = 0.15
+    padding: float = 0.095
     min_size: float = 0.06
     deadband: float = 0.03
     granularity: Literal["part", "object", "whole"] = "object"
@@ -205,7 +206,8 @@ class RoiTracker:
         if track.gaze and time_ns - track.looked_ns < self._config.coast_ms * 1e6:
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
             box = holding(box, *gaze, _AROUND_GAZE * min(track.extent.width, track.extent.height))
-        share = (1 + 2 * self._config.padding) * track.widened
+        unsure = _ROOM * track.belief.error(track.size, time_ns) / track.size
+        share = (1 + 2 * (self._config.padding + unsure)) * track.widened
         least = self._config.min_size * self._short
         sides = (max(side * share, least) for side in (box.width, box.height))
         return Roi.around(*box.centre, *sides)
@@ -241,6 +243,7 @@ class RoiTracker:
         if self._track:
             self._track.trials = None
             self._track.extent = Extent(box.width, box.height, time_ns)
+            self._track.belief.measure(box.centre, self._track.size, time_ns, doubt=0.0)
             self._track.good_ns = time_ns
 
     @property
@@ -282,7 +285,7 @@ class RoiTracker:
         """
         beside = off_middle(seen.box, point) if point and track.left_ns is None else 0.0
         sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
-        track.trust += 0.25 * (sign - track.trust)
+        track.trust += _NEWEST * (sign - track.trust)
         looked = seen.mask.time_ns - track.looked_ns < self._config.coast_ms * 1e6
         late = _DOUBT_LATE * track.late_s(seen.mask)
         doubt = max(_DOUBT - late, _DOUBT_HELD) if looked else _DOUBT_HELD
@@ -294,7 +297,9 @@ class RoiTracker:
             self.release()
 
     def _again(self, track: Track, x: float, y: float) -> None:
-        sizes = self._start_sides
+        track.restarts += 1
+        share = _AGAIN[track.restarts % len(_AGAIN)]
+        sizes = [share * side for side in self._start_sides]
         track.trials = Trials(sizes, refused=(track.extent.width, track.extent.height))
         track.trust = 1.0
         track.belief = Belief(x, y, sizes[0], track.looked_ns, self._turns)
@@ -321,6 +326,9 @@ class RoiTracker:
 _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
+_ROOM = 0.7  # standard deviations of the object's place, beside the padding
+_NEWEST = 0.25  # weight of the newest mask in the mean score
+_AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
 _DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
 _DOUBT_LATE = 1.5  # less a second that its masks take: to start again costs as much and more

@@ -33,7 +33,7 @@ def measure(
     pushed = max(dt, 1e-3)
     gain = np.array([[pushed**2 / 2, 0], [0, pushed**2 / 2], [pushed, 0], [0, pushed]])
     kalman.F = np.eye(4) + np.diag([dt, dt], 2)
-    kalman.Q = (4.0 * size) ** 2 * gain @ gain.T
+    kalman.Q = (3.0 * size) ** 2 * gain @ gain.T
     kalman.R = np.eye(2) * (0.05 * size * doubt) ** 2
     kalman.predict()
     kalman.update(np.array(point))
@@ -63,7 +63,7 @@ def test_the_surprise_is_filterpys_mahalanobis_distance(start, size, point, ahea
     measure(kalman, start, size, 0.033)
     dt = ahead_ns / 1e9
     gain = np.array([[dt**2 / 2, 0], [0, dt**2 / 2], [dt, 0], [0, dt]])
-    kalman.predict(F=np.eye(4) + np.diag([dt, dt], 2), Q=(4.0 * size) ** 2 * gain @ gain.T)
+    kalman.predict(F=np.eye(4) + np.diag([dt, dt], 2), Q=(3.0 * size) ** 2 * gain @ gain.T)
     kalman.update(np.array(point), R=np.eye(2) * (0.2 * size) ** 2)
     surprise = believed.surprise(point, size, 33_000_000 + ahead_ns, 0.2)
     assert surprise == pytest.approx(kalman.mahalanobis, rel=1e-6, abs=1e-6)
