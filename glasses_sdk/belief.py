@@ -122,8 +122,9 @@ class Belief:
 class Extent:
     """How large the object is: logarithms of width and height, each a random walk.
 
-    It follows the boxes of sure masks closely: a wrong size has to be left as soon as the network
-    sees more. Unsure ones, and those that run into the region's edge, move it less.
+    The first masks count nearly in full: a wrong size has to be left as soon as the network sees
+    more. Later ones count less, or it would grow onto what is beside the object; so do unsure ones,
+    and those that run into the region's edge.
     """
 
     __slots__ = ("_variance", "height", "time_ns", "width")

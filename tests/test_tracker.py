@@ -88,6 +88,26 @@ def test_doubtful_masks_release_a_track_as_empty_ones_do():
     assert servo.track == 0
 
 
+def test_masks_that_stay_unsure_are_tried_again_not_at_once_and_not_at_the_same_sizes():
+    servo, thing = RoiTracker(SENSOR), Roi.around(320, 240, 60, 180)
+    trials: dict[int, float] = {}
+    for k in range(13):
+        servo.look(thing.centre, k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        if roi.width == roi.height:
+            trials[k] = roi.width
+        servo.see(seen_by_a_perfect_network(roi, thing, k, score=0.7))
+    assert list(trials) == [0, 1, 5, 6, 9, 10]  # three masks at first, then two
+    assert list(trials.values()) == pytest.approx([288, 144, 239, 119.5, 288, 144], abs=1)
+
+
+def test_the_region_has_more_room_while_the_objects_place_is_uncertain():
+    servo, thing = RoiTracker(SENSOR, TrackerConfig(deadband=0.0)), Roi.around(320, 240, 120, 120)
+    regions = [mask.roi for mask in follow(servo, [thing] * 30, range(1))]
+    assert thing.width * 1.19 < regions[-1].width < regions[3].width - 3
+
+
 def test_a_landing_elsewhere_is_a_new_track_and_its_region_is_there_at_once():
     servo, here, there = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(480, 340, 60, 60)
     follow(servo, [here] * 10, range(10))
