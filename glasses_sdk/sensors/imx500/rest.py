@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from glasses_sdk.geometry import overlap
+from glasses_sdk.geometry import alike, overlap
 from glasses_sdk.types import Roi
 
 __all__ = ["Rest", "is_elsewhere", "jumps"]
@@ -80,13 +80,7 @@ def _outside(there: Roi, wanted: Roi) -> tuple[float, float, float, float]:
 
 def jumps(there: Roi, wanted: Roi) -> bool:
     """Whether the region wanted shows something else."""
-    width = min(there.right, wanted.right) - max(there.left, wanted.left)
-    height = min(there.bottom, wanted.bottom) - max(there.top, wanted.top)
-    if width <= 0 or height <= 0:
-        return True
-    both = width * height
-    either = there.width * there.height + wanted.width * wanted.height - both
-    return both / either < _SOMETHING_ELSE
+    return alike(there, wanted) < _SOMETHING_ELSE
 
 
 def is_elsewhere(there: Roi, wanted: Roi) -> bool:
