@@ -785,6 +785,21 @@ def test_a_run_to_begin_with_has_to_be_there_and_to_share_something(
         begin(build("picosam3"), run / "checkpoint.pt")
 
 
+def test_regions_are_led_by_the_network_of_the_run_before(
+    discs: Path, finished: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(finished, tmp_path / "before")
+    led = change(DISCS, collage=0.5, regions=RegionMix(led=0.25, square=0.25, tight=0.25))
+    recipe = Recipe(network="picosam3", data=led, schedule=PLAN, start="before")
+    with pytest.raises(ConfigError, match=r"led by .*before/fp32\.onnx, which is not there"):
+        train(recipe, discs, tmp_path / "other")
+    export_onnx(build("picosam3"), tmp_path / "before" / "fp32.onnx", 32)
+    train(recipe, discs, tmp_path / "one")
+    train(recipe, discs, tmp_path / "two")
+    assert len(losses(tmp_path / "one")) == 3
+    assert losses(tmp_path / "one") == losses(tmp_path / "two")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is full")
 @pytest.mark.parametrize("file", ["checkpoint.part", "metrics.csv"])
 def test_a_disk_that_is_full_stops_with_a_sentence_and_keeps_the_last_checkpoint(
@@ -841,6 +856,8 @@ RECIPE = (
         ("samples = 8", "samples = 3", "less than one batch of 4"),
         ("discs = 1.0", "discs = 0.0", "weights"),
         ("[schedule]", "paste = 2.0\n[schedule]", "paste"),
+        ("[schedule]", "collage = 0.5\n[schedule]", "need a start"),
+        ("[schedule]", "[data.regions]\nled = 0.08\n[schedule]", "need a start"),
         ("samples = 8", "samples = ", "recipe"),
     ],
 )

@@ -19,6 +19,7 @@ from glasses_sdk.sensors.cutouts import background, load_cutouts
 from glasses_sdk.sensors.synthetic import SyntheticFrames, World, WorldGaze, open_world
 from glasses_sdk.simulation import score
 from glasses_sdk.types import Mask, Roi, Size
+from tests.recovery import there_and_back
 
 SMALL = Size(480, 270)
 SECONDS = 20
@@ -188,6 +189,15 @@ def test_objects_leave_the_frame_and_come_back() -> None:
         for row, at in zip(shares, gone, strict=True)
     ]
     assert sum(back) >= 2
+
+
+def test_eyes_wait_for_the_only_object_and_are_on_it_when_it_is_back() -> None:
+    world = World(1, script=there_and_back("cup"))
+    landings = world.landings(720)
+    assert len(landings) > 4
+    for before, after in pairwise(landings):
+        away = [i for i in range(before.stop, after.frame) if world.truth(i) is None]
+        assert len(away) == after.frame - before.stop
 
 
 def test_the_gaze_is_on_the_visible_object_but_for_its_noise(world: World, looks: list) -> None:

@@ -129,6 +129,7 @@ def track(
 @app.command()
 def simulate(
     seed: Annotated[int, typer.Option(help="Which made world.")] = 0,
+    world: Annotated[str | None, typer.Option(help="The file of one, instead.")] = None,
     frames: Annotated[int, typer.Option(min=1, help="How many frames.")] = 900,
     sensor: Annotated[str, typer.Option(help="host or isolated.")] = "isolated",
     model: Annotated[str, typer.Option(help="A released model's name or an .onnx file.")] = (
@@ -146,9 +147,11 @@ def simulate(
     interruptible()
     if sensor not in ("host", "isolated"):
         raise ConfigError(f"no sensor {sensor!r} to simulate with; known: host, isolated")
+    name = str(seed) if world is None else world
+    truth = open_world(name)
     flags = {
         "sensor": {
-            "source": f"synthetic:{seed}",
+            "source": f"synthetic:{name}",
             "model": model,
             "frames": frames,
             "pace": "every",
@@ -158,7 +161,7 @@ def simulate(
     with Pipeline(config_of(None, flags)) as glasses, progress("frames") as step:
         masks = list(_counted(glasses, frames, step))
     network = Network(models.find(model))
-    report = simulation.score(open_world(str(seed)), masks, frames, network)
+    report = simulation.score(truth, masks, frames, network)
     if as_json:
         print(json.dumps(asdict(report)))
         return

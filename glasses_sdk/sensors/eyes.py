@@ -168,9 +168,11 @@ class Eyes:
         while True:
             yield from self._plan_look()
             self._planned_s = self._now_s
+            yield
 
     def _plan_look(self) -> Generator[None, None, None]:
-        things = [i for i in range(self._sight.objects) if i != self._last]
+        every = range(self._sight.objects)
+        things = [i for i in every if i != self._last] or every
         for thing in self._rng.permutation(things):
             if (yield from self._worth_a_look(int(thing))):
                 yield from self._plan_dwell(int(thing))

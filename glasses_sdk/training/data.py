@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,11 @@ from glasses_sdk.annotations import Instance, Photo, load_annotations, read_rgb
 from glasses_sdk.crop import Picture, crop
 from glasses_sdk.errors import ConfigError, DataError
 from glasses_sdk.geometry import visible
+from glasses_sdk.network import Network
+from glasses_sdk.training.collage import PIECES, Piece, lay
 from glasses_sdk.training.ranks import Rank
 from glasses_sdk.training.recipe import DataRecipe, Schedule
-from glasses_sdk.training.regions import around_background, around_object
+from glasses_sdk.training.regions import around_background, around_object, led
 from glasses_sdk.training.teacher import Answer, Teacher
 from glasses_sdk.types import Roi, Size
 
@@ -93,6 +95,7 @@ class Regions:
     """Draws training regions from annotated pictures that are held decoded in memory.
 
     folder    what the recipe's files are relative to
+    leader    the network whose masks lead to regions, where the recipe asks for such
     skip_bad  leave out objects and pictures that are damaged or missing; `bad` has a sentence on
               each. Otherwise DataError is raised, with the first and how many more there are
 
@@ -105,9 +108,11 @@ class Regions:
         recipe: DataRecipe,
         progress: Progress = lambda done, total: None,
         *,
+        leader: Path | None = None,
         skip_bad: bool = False,
     ) -> None:
         cv2.setNumThreads(1)  # OpenCV's own pool of threads does not survive into a worker
+        self._collage, self._leader = recipe.collage, leader
         self._mix, self._skip_bad = recipe.regions, skip_bad
         self._teacher = Teacher(folder / recipe.teacher) if recipe.teacher else None
         self.bad: list[str] = []
@@ -146,8 +151,11 @@ class Regions:
         )
 
     def _sample(self, cells: Size, rng: np.random.Generator) -> _Sample:
-        one = self._objects[int(np.searchsorted(self._upto, rng.random() * self._upto[-1]))]
+        one = self._any(rng)
         picture, instance = self._pictures[one.photo.path], one.instance
+        collage = self._collage and rng.random() < self._collage
+        if collage and (sample := self._laid(picture, cells, rng)):
+            return sample
         kind = self._mix.kind(rng.random())
         if kind == "nothing":
             if empty := self._background(one, rng):
@@ -156,7 +164,10 @@ class Regions:
                 return _Sample(crop(picture, empty, cells), nothing, instance.id, answer)
             kind = "look"
         mask = instance.mask()
-        region = around_object(kind, instance.box, mask, self._mix, rng)
+        if kind == "led":
+            region = led(picture, mask, instance.box, self._network, rng)
+        else:
+            region = around_object(kind, instance.box, mask, self._mix, rng)
         if visible(region, one.photo.size) is None:
             region = instance.box
         answer = (
@@ -166,6 +177,34 @@ class Regions:
         )
         target = crop(mask, region, cells, nearest=True)
         return _Sample(crop(picture, region, cells), target, instance.id, answer)
+
+    def _any(self, rng: np.random.Generator) -> _Object:
+        return self._objects[int(np.searchsorted(self._upto, rng.random() * self._upto[-1]))]
+
+    def _laid(self, background: Picture, cells: Size, rng: np.random.Generator) -> _Sample | None:
+        """One of some objects that are laid over a picture; None where none of them is seen."""
+        objects = [self._any(rng) for _ in range(int(rng.integers(PIECES[0], PIECES[1] + 1)))]
+        pieces = [
+            Piece(self._pictures[one.photo.path], one.instance.mask(), one.instance.box)
+            for one in objects
+        ]
+        collage = lay(background, pieces, rng)
+        if collage is None:
+            return None
+        picture, mask, box = collage.picture, collage.mask, collage.box
+        region = led(picture, mask, box, self._network, rng)
+        answer = Answer.none(cells) if self._teacher else None
+        target = crop(mask, region, cells, nearest=True)
+        return _Sample(
+            crop(picture, region, cells), target, objects[collage.meant].instance.id, answer
+        )
+
+    @cached_property
+    def _network(self) -> Network:
+        """Loaded by the process that asks: what onnxruntime keeps does not survive a fork."""
+        if self._leader is None:
+            raise ConfigError("regions that a network leads to need a network: a recipe's start")
+        return Network(self._leader)
 
     def _background(self, one: _Object, rng: np.random.Generator) -> Roi | None:
         if one.photo.partial:  # something that nobody annotated may be there

@@ -28,6 +28,9 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     turn     turned by up to ten degrees
     degrade  seen by a worse sensor: coarse, moved, or in little light
 
+    collage  objects of other samples are laid over its picture, one of them is meant
+             (`training.collage`), and the region is one that the start's masks led to
+
     teacher  a folder under GLASSES_DATA with what another network said (`training.teacher`)
     """
 
@@ -38,6 +41,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     clutter: Share = 0.0
     turn: Share = 0.0
     degrade: Share = 0.0
+    collage: Share = 0.0
     teacher: str | None = None
 
 
@@ -100,6 +104,13 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("picosam2 has no attention to choose")
         if self.keep_start and self.start is None:
             raise ValueError("keep_start needs a start")
+        if self.is_led and self.start is None:
+            raise ValueError("collage and led need a start, whose masks lead to their regions")
+
+    @property
+    def is_led(self) -> bool:
+        """Whether some of its regions are those that a network's masks lead to."""
+        return bool(self.data.collage or self.data.regions.led)
 
     @property
     def side(self) -> int:

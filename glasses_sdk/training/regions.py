@@ -1,28 +1,34 @@
 """Where a training sample looks: the region around, or beside, an object.
 
-Five kinds, so that a network survives an imprecise region:
+Six kinds, so that a network survives an imprecise region:
 
     square   the object's padded box made square, off by a little (the published form)
     tight    the same box as it is, to be stretched (the object's own proportions)
     look     centred anywhere on the object, of a size wrong by 0.25 to 3: what the first frame
              after a look sees; a network that knows boxes alone learns that the object fills five
              sixths of any region, and the servo then shrinks onto a part
+    led      where a tracker comes to that follows a network's masks: where they flow over onto a
+             neighbour, the next region holds both. What is learnt on one's own mistakes does not
+             repeat them (Ross et al., AISTATS 2011: train on the states that the policy reaches)
     native   one cell is one pixel, centred on the object's middle or beside it (PicoSAM2's form)
     nothing  no object at the centre: the answer is an empty mask
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, exp, log
 
 import numpy as np
 import numpy.typing as npt
 
-from glasses_sdk.geometry import padded, square
-from glasses_sdk.types import Roi, Size
+from glasses_sdk.crop import Picture, crop
+from glasses_sdk.geometry import holding, padded, square, visible
+from glasses_sdk.network import Network
+from glasses_sdk.sighting import sight
+from glasses_sdk.types import Mask, Roi, Size
 
-__all__ = ["RegionMix", "around_background", "around_object"]
+__all__ = ["RegionMix", "around_background", "around_object", "led"]
 
 Bitmap = npt.NDArray[np.uint8]
 
@@ -34,6 +40,7 @@ class RegionMix:
     square: float = 1 / 3
     tight: float = 1 / 3
     look: float = 1 / 4
+    led: float = 0.0
     native: float = 0.0
     padding: float = 0.1
     max_box_error: float = 0.2
@@ -52,7 +59,7 @@ class RegionMix:
         return "nothing"
 
     def _shares(self) -> list[tuple[str, float]]:
-        names = ("square", "tight", "look", "native")
+        names = ("square", "tight", "look", "led", "native")
         return [(name, getattr(self, name)) for name in names]
 
 
@@ -93,6 +100,73 @@ def _native(box: Roi, mask: Bitmap, rng: np.random.Generator) -> Roi:
 
 
 _NATIVE = 96.0
+
+
+def led(
+    picture: Picture, mask: Bitmap, box: Roi, network: Network, rng: np.random.Generator
+) -> Roi:
+    """A region as a tracker comes to it that means the object with this mask [H, W] and box.
+
+    It begins around a point of the object, or with about its box, and follows the network's masks
+    through none to three pictures, as long as the object can still be what is meant.
+    """
+    frame = Size(picture.shape[1], picture.shape[0])
+    point = min(
+        (_a_pixel(mask, box, rng) for _ in range(3)),
+        key=lambda at: abs(at[0] - box.centre[0]) + abs(at[1] - box.centre[1]),
+    )
+    region = _begun(point, box, frame, rng)
+    for _ in range(int(rng.integers(4))):
+        after = _followed(picture, region, point, network, rng)
+        if after is None or not _means(after, mask, box):
+            break
+        region = after
+    return region
+
+
+def _begun(point: tuple[float, float], box: Roi, frame: Size, rng: np.random.Generator) -> Roi:
+    """Around the point looked at, of one of three sizes, or around the object."""
+    if rng.random() < 0.4:
+        width, height = 1.2 * np.exp(rng.normal(0, 0.2, 2)) * (box.width, box.height)
+        x, y = np.array(box.centre) + rng.normal(0, 0.08, 2) * (width, height)
+        return Roi.around(float(x), float(y), max(float(width), 8.0), max(float(height), 8.0))
+    share = 0.6 * 0.5 ** int(rng.integers(3)) * exp(rng.normal(0, 0.2))
+    side = share * min(frame.width, frame.height)
+    return Roi.around(*point, side, side)
+
+
+def _followed(
+    picture: Picture,
+    region: Roi,
+    point: tuple[float, float],
+    network: Network,
+    rng: np.random.Generator,
+) -> Roi | None:
+    """The region after this one: around its mask and the point, a little beside it."""
+    frame = Size(picture.shape[1], picture.shape[0])
+    roi = visible(region, frame)
+    if roi is None:
+        return None
+    found = network.segment(crop(picture, roi, network.input))
+    seen = sight(Mask(found.bits, roi, frame, 0, 0, found.score), point)
+    if seen is None:
+        return None
+    around = 0.2 * min(seen.whole.width, seen.whole.height)
+    held = padded(holding(seen.whole, *point, around), rng.uniform(0.05, 0.25))
+    x, y = rng.normal(0, 0.06, 2)
+    return replace(held, left=held.left + x * held.width, top=held.top + y * held.height)
+
+
+def _means(region: Roi, mask: Bitmap, box: Roi) -> bool:
+    """Whether the object can be meant: the region's middle lies in its box, and enough is there."""
+    roi = visible(region, Size(mask.shape[1], mask.shape[0]))
+    if roi is None:
+        return False
+    x, y = roi.centre
+    if not (box.left <= x <= box.right and box.top <= y <= box.bottom):
+        return False
+    inside = mask[int(roi.top) : int(roi.bottom), int(roi.left) : int(roi.right)]
+    return bool(np.count_nonzero(inside) >= 0.3 * np.count_nonzero(mask))
 
 
 def around_background(

@@ -56,7 +56,8 @@ def train(
     if first >= plan.steps:
         return _finished(state, recipe, folder)
 
-    regions = Regions(data, recipe.data, reading, skip_bad=skip_bad)
+    leader = _leader(recipe, folder)
+    regions = Regions(data, recipe.data, reading, leader=leader, skip_bad=skip_bad)
     left_out(regions.bad)
     network = DistributedDataParallel(state.network) if rank.count > 1 else state.network
     faster = torch.autocast(rank.device.type, torch.bfloat16, enabled=plan.precision == "bf16")
@@ -101,6 +102,18 @@ def _begun(recipe: Recipe, folder: Path, rank: Rank) -> State:
         raise ConfigError(f"cannot make the run's folder {folder}: {error.strerror}") from error
     network = network.to(rank.device, memory_format=torch.channels_last).train()  # pyright: ignore
     return State.of(network, recipe.schedule.weight_decay)
+
+
+def _leader(recipe: Recipe, folder: Path) -> Path | None:
+    """The network whose masks lead to regions, where the recipe asks for such."""
+    if recipe.start is None or not recipe.is_led:
+        return None
+    path = folder.parent / recipe.start / "fp32.onnx"
+    if not path.exists():
+        raise ConfigError(
+            f"the recipe's regions are led by {path}, which is not there; train that run to its end"
+        )
+    return path
 
 
 def _generator(seed: int, step: int, rank: Rank) -> torch.Generator:
