@@ -37,7 +37,8 @@ FLOORS = (
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TRAINING_MAY = {
-    *("types", "errors", "geometry", "crop", "annotations", "network", "evaluation", "training")
+    *("types", "errors", "geometry", "crop", "annotations", "network", "evaluation", "training"),
+    "sighting",  # regions that masks lead to are those that the tracker would come to
 }
 # What keeps the Sensor contract; the other modules of `sensors` are what these are made of.
 SENSORS = {"sensors.imx500", "sensors.host", "sensors.isolated"}
