@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil, floor
 
 from glasses_sdk.geometry import mask_box
 from glasses_sdk.landing import component
@@ -30,6 +31,16 @@ class Sighting:
     whole: Roi
     open_across: bool
     open_down: bool
+
+    def reaches(self, x: float, y: float, distance: float) -> bool:
+        """Whether a cell of the object lies about as near to (x, y), in full-sensor pixels."""
+        roi, (rows, columns) = self.mask.roi, self.mask.bits.shape
+        left, right = ((x + d - roi.left) / roi.width * columns for d in (-distance, distance))
+        top, bottom = ((y + d - roi.top) / roi.height * rows for d in (-distance, distance))
+        near = self.mask.bits[
+            max(floor(top), 0) : max(ceil(bottom), 0), max(floor(left), 0) : max(ceil(right), 0)
+        ]
+        return bool(near.any())
 
 
 def sight(mask: Mask, point: tuple[float, float]) -> Sighting | None:

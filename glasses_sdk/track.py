@@ -18,6 +18,8 @@ __all__ = ["Track"]
 
 _SAME = 0.4  # IoU of two trials' boxes from which they show the same
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
+_NEAR = 0.3  # of that by which looks may miss: beside a mask, within its box
+_RECENT_NS = 120_000_000
 _FORGET = 0.003  # of the best score, a mask
 _SLACK = 0.02  # below the best score that says nothing
 _DOUBTFUL = 0.04  # below it, each makes a mask's box e times less exact
@@ -40,6 +42,7 @@ class Track:
     have been elsewhere.
     `best` is the score that its masks have when all is well, `trust` what they have of late.
     `restarts` says how often that was too little, and it was looked for anew.
+    `seen` is the newest mask that was followed.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
     """
@@ -61,6 +64,7 @@ class Track:
     asked_ns: int = 0
     widened: float = 1.0
     restarts: int = 0
+    seen: Sighting | None = None
 
     @property
     def size(self) -> float:
@@ -72,16 +76,29 @@ class Track:
         centre = self.belief.centre(time_ns)
         return Roi.around(*centre, self.extent.width, self.extent.height)
 
-    def means(self, x: float, y: float, time_ns: int, slack: float) -> bool:
-        """Whether a look at (x, y) means this object; looks may miss by `slack` pixels."""
+    def means(self, x: float, y: float, time_ns: int, slack: float, landed: bool) -> bool:
+        """Whether a look at (x, y) means this object; looks may miss by `slack` pixels.
+
+        Eyes that land in its box and beside its mask mean what stands there before it or behind.
+        """
         if self.trials:
             cx, cy = self.belief.centre(time_ns)
             return max(abs(x - cx), abs(y - cy)) <= 2 * slack
         near = padded(self.box(time_ns), _MARGIN)
-        return (
+        inside = (
             near.left - slack <= x <= near.right + slack
             and near.top - slack <= y <= near.bottom + slack
         )
+        return inside and not (landed and self._is_beside(x, y, time_ns, slack * _NEAR))
+
+    def _is_beside(self, x: float, y: float, time_ns: int, distance: float) -> bool:
+        """Whether its newest mask is a recent one, and shows nothing of it near this point."""
+        if self.seen is None or time_ns - self.seen.mask.time_ns > _RECENT_NS:
+            return False
+        (x0, y0), (x1, y1) = (
+            self.belief.centre(at_ns) for at_ns in (self.seen.mask.time_ns, time_ns)
+        )
+        return not self.seen.reaches(x - (x1 - x0), y - (y1 - y0), distance)
 
     def hold(self, x: float, y: float, time_ns: int) -> None:
         """One more look at the object; while no more is known of it, the looks say where it is."""
@@ -95,7 +112,7 @@ class Track:
         It moves as the eyes did that pursue it; where it is, its masks say better.
         """
         box, time_ns = trial.box, trial.mask.time_ns
-        self.trials = None
+        self.trials = self.seen = None
         self.best = trial.mask.score
         self.good_ns = trials[-1].mask.time_ns
         self.extent = Extent(box.width, box.height, time_ns)
@@ -121,7 +138,7 @@ class Track:
     def follow(self, seen: Sighting) -> None:
         """Fuse one mask's box: the less sure the mask, beside the best so far, the less it says."""
         mask, whole = seen.mask, seen.whole
-        self.good_ns = mask.time_ns
+        self.seen, self.good_ns = seen, mask.time_ns
         self.widened = 1.0
         self.best = max(mask.score, self.best - _FORGET)
         doubt = exp(min(max(self.best - mask.score - _SLACK, 0.0) / _DOUBTFUL, 5.0))

@@ -119,10 +119,10 @@ class RoiTracker:
         inside = 0 <= x < self._sensor.width and 0 <= y < self._sensor.height
         if not inside or not self._looks.add(time_ns, point, landed):
             return
-        track = self._track
+        track, slack = self._track, _GAZE_ERROR * self._sensor.width
         if track is None:
             self._start(x, y, time_ns)
-        elif not track.pinned and track.means(x, y, time_ns, _GAZE_ERROR * self._sensor.width):
+        elif not track.pinned and track.means(x, y, time_ns, slack, landed):
             track.hold(x, y, time_ns)
         elif not track.pinned:
             track.left_ns = time_ns if track.left_ns is None else track.left_ns

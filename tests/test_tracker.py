@@ -108,6 +108,26 @@ def test_the_region_has_more_room_while_the_objects_place_is_uncertain():
     assert thing.width * 1.19 < regions[-1].width < regions[3].width - 3
 
 
+@pytest.mark.parametrize(
+    ("x", "landed", "track"),
+    [(320, True, 2), (320, False, 1), (222, True, 1), (240, True, 1), (275, True, 2)],
+)
+def test_eyes_that_land_in_its_box_and_beside_its_mask_mean_something_else(
+    x: float, landed: bool, track: int
+):
+    servo, box = RoiTracker(SENSOR), Roi(200, 120, 240, 240)
+    for k in range(10):  # a frame around something else, its bars 50 pixels wide
+        servo.look((225, 240), k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        around = seen_by_a_perfect_network(roi, box, k)
+        inside = seen_by_a_perfect_network(roi, Roi(250, 170, 140, 140), k)
+        servo.see(Mask(around.bits & ~inside.bits, around.roi, SENSOR, around.time_ns, k, 0.95))
+    assert servo.track == 1
+    servo.look((x, 240), 10 * FRAME_NS, landed)
+    assert servo.track == track
+
+
 def test_a_landing_elsewhere_is_a_new_track_and_its_region_is_there_at_once():
     servo, here, there = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(480, 340, 60, 60)
     follow(servo, [here] * 10, range(10))
