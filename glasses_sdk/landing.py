@@ -94,22 +94,22 @@ def _mean(values: _Table, chosen: npt.NDArray[np.bool_], default: float) -> _Tab
 # Least squares over first masks on training pictures: `python -m tests.fit_landings` prints them.
 _WEIGHTS = np.array(
     [
-        -0.2,
-        0.135,
-        0.532,
-        -0.038,
-        -0.011,
-        -0.115,
-        -0.086,
-        0.015,
-        0.098,
-        0.014,
-        0.15,
-        0.15,
-        -0.254,
-        0.205,
-        0.101,
-        -0.011,
+        -0.199,
+        0.157,
+        0.519,
+        -0.066,
+        0.056,
+        -0.126,
+        -0.072,
+        0.039,
+        0.056,
+        -0.051,
+        0.131,
+        0.131,
+        -0.119,
+        0.175,
+        0.052,
+        0.02,
     ]
 )
 

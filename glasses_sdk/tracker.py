@@ -45,7 +45,7 @@ class TrackerConfig:
     """
 
     start_sizes: tuple[float, ...] = (0.6, 0.3)
-    padding: float = 0.095
+    padding: float = 0.09
     min_size: float = 0.06
     deadband: float = 0.03
     granularity: Literal["part", "object", "whole"] = "object"
@@ -326,14 +326,14 @@ class RoiTracker:
 _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
-_ROOM = 0.7  # standard deviations of the object's place, beside the padding
-_NEWEST = 0.25  # weight of the newest mask in the mean score
+_ROOM = 0.9  # standard deviations of the object's place, beside the padding
+_NEWEST = 0.26  # weight of the newest mask in the mean score
 _AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
-_DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
+_DOUBT = 0.91  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
 _DOUBT_LATE = 1.5  # less a second that its masks take: to start again costs as much and more
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
-_OFF_MIDDLE = 0.5  # of the score, for looks that lie a whole side beside it
+_OFF_MIDDLE = 0.38  # of the score, for looks that lie a whole side beside it
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 

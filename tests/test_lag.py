@@ -73,7 +73,7 @@ def test_each_size_is_asked_for_without_waiting_for_the_mask_of_the_one_before(l
         if k >= lag:
             tracker.see(late[k - lag])
     assert widths[:-1] == [240] + (lag + 1) * [120]
-    assert widths[-1] < 90  # two masks are enough to know the thing, however late they are
+    assert widths[-1] < 96  # two masks are enough to know the thing, however late they are
 
 
 def test_a_size_whose_mask_is_lost_is_asked_for_again():
@@ -87,7 +87,7 @@ def test_a_size_whose_mask_is_lost_is_asked_for_again():
         if k > 0:
             tracker.see(seen_by_a_perfect_network(region, thing, k))
     assert widths[:3] == [240, 120, 240]
-    assert widths[3] < 90
+    assert widths[3] < 96
 
 
 def test_a_settling_mask_of_a_size_that_was_tried_teaches_nothing_once_the_thing_is_known():
