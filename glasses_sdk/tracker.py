@@ -287,12 +287,13 @@ class RoiTracker:
         sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
         track.trust += _NEWEST * (sign - track.trust)
         looked = seen.mask.time_ns - track.looked_ns < self._config.coast_ms * 1e6
+        gaze = track.gaze if looked else None  # None too where one look is all there was
         late = _DOUBT_LATE * track.late_s(seen.mask)
-        doubt = max(_DOUBT - late, _DOUBT_HELD) if looked else _DOUBT_HELD
+        doubt = max(_DOUBT - late, _DOUBT_HELD) if gaze else _DOUBT_HELD
         if track.pinned or track.trust >= doubt:
             return
-        if looked and track.gaze:
-            self._again(track, *track.gaze)
+        if gaze:
+            self._again(track, *gaze)
         else:
             self.release()
 

@@ -102,6 +102,16 @@ def test_masks_that_stay_unsure_are_tried_again_not_at_once_and_not_at_the_same_
     assert list(trials.values()) == pytest.approx([288, 144, 239, 119.5, 288, 144], abs=1)
 
 
+def test_one_look_alone_is_no_reason_to_give_up_masks_that_are_rather_sure():
+    servo, thing = RoiTracker(SENSOR), Roi.around(320, 240, 60, 180)
+    servo.look(thing.centre, 0)
+    for k in range(30):
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None, k
+        servo.see(seen_by_a_perfect_network(roi, thing, k, score=0.75))
+    assert servo.track == 1
+
+
 def test_the_region_has_more_room_while_the_objects_place_is_uncertain():
     servo, thing = RoiTracker(SENSOR, TrackerConfig(deadband=0.0)), Roi.around(320, 240, 120, 120)
     regions = [mask.roi for mask in follow(servo, [thing] * 30, range(1))]
