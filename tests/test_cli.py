@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 
 from glasses_sdk import models
+from glasses_sdk.sensors.world import write_script
+from tests.recovery import there_and_back
 
 COMMAND = [sys.executable, "-P", "-m", "glasses_sdk"]
 MASK_KEYS = [
@@ -359,6 +361,17 @@ def test_a_terminated_run_stops_as_by_ctrl_c(place: Path, short: Path):
         said.join()
     assert code == 0
     assert said.lines[-1] == "stopped"
+
+
+def test_a_worlds_file_is_simulated_and_one_that_is_not_there_is_named(tmp_path: Path):
+    write_script(there_and_back("cup"), tmp_path / "cup.json")
+    words = ("simulate", "--sensor", "host", "--model", "picosam3/fp32", "--frames", "75", "--json")
+    report = json.loads(glasses(tmp_path, *words, "--world", "cup.json").stdout)
+    assert (report["landings"], report["frames"]) == (1, 10)  # it comes in at the 65th
+    absent = glasses(tmp_path, *words, "--world", "tea.json")
+    assert absent.returncode != 0
+    assert "a made world has a seed or a file" in absent.stderr
+    assert "tea.json" in absent.stderr
 
 
 def test_the_installed_command_is_the_module(tmp_path: Path):

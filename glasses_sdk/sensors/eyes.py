@@ -96,7 +96,8 @@ class _Movement:
 class Eyes:
     """A plan of looks that grows as far as it is asked for; the same for the same seed.
 
-    Planning is a generator that pauses after each look at what is visible, the costly part.
+    Planning is a generator that pauses after each look at what is visible, the costly part, and
+    after each step of the plan.
     """
 
     def __init__(self, sight: Sight, seed: int) -> None:
