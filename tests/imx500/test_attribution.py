@@ -192,10 +192,22 @@ OLD, NEW = Roi(0, 0, 100, 100), Roi(100, 0, 100, 100)
 
 def test_after_a_move_the_mask_is_most_probably_the_new_region_s_once_the_lag_is_over():
     regions = Attribution(OLD, lag_frames=2, most_frames=4)
-    regions.moved(NEW, 10)
+    regions.moved(NEW, 10, before=9)
     told = [regions.shown(frame) for frame in range(10, 17)]
     assert [region for region, _ in told] == [OLD, OLD, OLD, NEW, NEW, NEW, NEW]
     assert [certain for _, certain in told] == [False] * 5 + [True] * 2
+
+
+def test_a_frame_that_had_begun_before_a_move_shows_the_old_region():
+    regions = Attribution(OLD, lag_frames=2, most_frames=2)
+    regions.moved(NEW, 10, before=9)
+    assert [regions.shown(frame)[1] for frame in (8, 9, 10)] == [True, True, False]
+
+
+def test_but_is_not_stable_where_the_aim_is_at_something_else_by_now():
+    regions = Attribution(OLD, lag_frames=2, most_frames=2)
+    regions.moved(NEW, 10, before=9, tried=True)
+    assert not regions.shown(9)[1]
 
 
 @pytest.mark.parametrize("lag", range(7))
@@ -203,7 +215,7 @@ def test_without_a_lag_measured_six_frames_and_the_jitter_are_waited_for(lag: in
     spec = Imx500Spec("")
     assert spec.most_frames == 7
     regions = Attribution(OLD, spec.probable_frames, spec.most_frames)
-    regions.moved(NEW, 0)
+    regions.moved(NEW, 0, before=0)
     assert not regions.shown(1 + lag)[1]
     assert regions.shown(8) == (NEW, True)
 

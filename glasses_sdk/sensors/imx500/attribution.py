@@ -2,8 +2,9 @@
 
 A region that is set while frame k is the newest to have begun is in effect from frame k + 1 + lag
 on. The lag is measured once (`glasses calibrate latency roi`) and is never more than `most_frames`.
-So a mask is certain once so many frames have passed since the last move, and until then it carries
-the region that the measured lag makes the most probable.
+So a mask is certain once so many frames have passed since the last move, and so is one whose frame
+had begun before the next; in between it carries the region that the measured lag makes the most
+probable.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ __all__ = ["Attribution", "Cadence"]
 _COUNTS = 256  # the network's own frame count has eight bits
 _ASTRAY = 1.5  # frames that count and clock may differ by: a tensor can come with the next frame
 _EASE = 0.05  # how much one frame says about the period
+_MARGIN = 0.1  # of a period, by which the frames' times may be off
 
 
 class _Move(NamedTuple):
-    frame: int  # the newest to have begun when the region was set
+    frame: int  # the newest that may have begun when the region was set
+    before: int  # the newest that had begun for sure
     region: Roi
     tried: bool
 
@@ -33,31 +36,33 @@ class Attribution:
     def __init__(self, region: Roi, lag_frames: int, most_frames: int) -> None:
         self._lag = lag_frames
         self._most = most_frames
-        self._moves = deque([_Move(-(2**62), region, False)])
+        self._moves = deque([_Move(-(2**62), -(2**62), region, False)])
 
     @property
     def newest(self) -> Roi:
         """The region set last, whether it is in effect or not."""
         return self._moves[-1].region
 
-    def moved(self, region: Roi, frame: int, tried: bool = False) -> None:
-        """This region was set while `frame` was the newest to have begun.
+    def moved(self, region: Roi, frame: int, before: int, tried: bool = False) -> None:
+        """This region was set while `frame` was the newest that may have begun, and `before` the
+        newest that had for sure.
 
         `tried`: it shows something else than the one before. Its first certain mask is not taken
         for it yet: whoever aims has not seen that, and a wrong size or place is left at once.
         """
-        self._moves.append(_Move(frame, region, tried))
+        self._moves.append(_Move(frame, before, region, tried))
 
     def shown(self, frame: int) -> tuple[Roi, bool]:
-        """The region that this frame shows, and whether that is certain and no newer one is set.
+        """The region that this frame shows, and whether that is certain and what is aimed at.
 
         Frames come in order: what is older than this one is forgotten.
         """
         while len(self._moves) > 1 and self._reaches(self._moves[1], frame):
             self._moves.popleft()
-        probable = self._moves[0]
-        waited = frame - probable.frame - self._most
-        return probable.region, len(self._moves) == 1 and waited > probable.tried
+        probable, *newer = self._moves
+        waited = frame - probable.frame - self._most > probable.tried
+        still = all(frame <= move.before and not move.tried for move in newer)
+        return probable.region, waited and still
 
     def _reaches(self, move: _Move, frame: int) -> bool:
         return frame > move.frame + self._lag
@@ -101,10 +106,17 @@ class Cadence:
 
     def begun(self, time_ns: int) -> int:
         """The newest frame whose readout had begun by then; one too many rather than too few."""
+        return self._begun(time_ns, _MARGIN)
+
+    def surely_begun(self, time_ns: int) -> int:
+        """The same; one too few rather than too many."""
+        return self._begun(time_ns, -_MARGIN)
+
+    def _begun(self, time_ns: int, margin: float) -> int:
         if self._last is None:
             return -1
         number, last_ns, _ = self._last
-        return number + floor((time_ns - last_ns) / self._period + 0.1)
+        return number + floor((time_ns - last_ns) / self._period + margin)
 
     def starts_ns(self, number: int) -> int:
         """When a frame's readout starts, or started."""

@@ -64,7 +64,7 @@ class Engine:
         whole = camera.chip.whole
         self._cadence = Cadence(spec.period_ns)
         self._regions = Attribution(whole, spec.probable_frames, spec.most_frames)
-        self._regions.moved(whole, -1)  # as it was started
+        self._regions.moved(whole, -1, -1)  # as it was started
         self._moved_in, self._moved_ns = -1, 0  # in which frame and when the region was set last
         self._wanted: Roi | None = None
         self._cost = spec.most_frames + 1  # frames of a move, the one that is being read out too
@@ -97,7 +97,8 @@ class Engine:
         self._camera.move(region)
         self._moved_ns = self._clock()
         self._moved_in = self._cadence.begun(self._moved_ns)
-        self._regions.moved(region, self._moved_in, tried=jumps(there, wanted))
+        before = self._cadence.surely_begun(now_ns)
+        self._regions.moved(region, self._moved_in, before, tried=jumps(there, wanted))
 
     def see(self, frame: Frame) -> Seen | None:
         """What a frame showed; None without a result, or with one that is not to be trusted.
