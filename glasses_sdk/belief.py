@@ -153,6 +153,6 @@ class Extent:
         return side * exp(gain * surprise)
 
 
-_FIRST_ERROR = 0.48  # at first: the sizes tried say little
+_FIRST_ERROR = 0.54  # at first: the sizes tried say little
 _WALK = 0.33  # variance a second
 _GATE = 2.5

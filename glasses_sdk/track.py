@@ -25,7 +25,8 @@ _SLACK = 0.02  # below the best score that says nothing
 _DOUBTFUL = 0.04  # below it, each makes a mask's box e times less exact
 _SIZE_ERROR = 0.14  # of a box's side, standard deviation of its logarithm
 _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
-_IN_TIME_NS = 50_000_000  # no more than the next exposure has been aimed at since
+_IN_TIME_NS = 20_000_000  # no other exposure has been aimed at since
+_AS_ONE = 10.0  # times less exact a second late: masks of one region on end err alike
 _CUT = 3.0  # times less exact
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
 _AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
@@ -143,6 +144,7 @@ class Track:
         self.best = max(mask.score, self.best - _FORGET)
         doubt = exp(min(max(self.best - mask.score - _SLACK, 0.0) / _DOUBTFUL, 5.0))
         self.belief.measure(whole.centre, self.size, mask.time_ns, doubt * self._cut(seen))
+        doubt *= 1 + _AS_ONE * self.late_s(mask)
         across = doubt * (_SIZE_ERROR_OPEN if seen.open_across else _SIZE_ERROR)
         down = doubt * (_SIZE_ERROR_OPEN if seen.open_down else _SIZE_ERROR)
         self.extent.measure((whole.width, whole.height), (across, down), mask.time_ns)

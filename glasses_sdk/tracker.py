@@ -44,7 +44,7 @@ class TrackerConfig:
     release_ms      how long a track lives on masks that are empty or below `min_score`
     """
 
-    start_sizes: tuple[float, ...] = (0.6, 0.3)
+    start_sizes: tuple[float, ...] = (0.58, 0.29)
     padding: float = 0.09
     min_size: float = 0.06
     deadband: float = 0.03
@@ -328,13 +328,13 @@ _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
 _ROOM = 0.9  # standard deviations of the object's place, beside the padding
-_NEWEST = 0.26  # weight of the newest mask in the mean score
+_NEWEST = 0.28  # weight of the newest mask in the mean score
 _AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
-_DOUBT = 0.91  # mean score below which a region has drifted off, while somebody looks
+_DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
 _DOUBT_LATE = 2.0  # less a second that its masks take: to start again costs as much and more
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
-_OFF_MIDDLE = 0.38  # of the score, for looks that lie a whole side beside it
+_OFF_MIDDLE = 0.39  # of the score, for looks that lie a whole side beside it
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 

@@ -765,6 +765,29 @@ def test_the_finished_network_keeps_a_share_of_what_it_began_with(
             torch.testing.assert_close(blended[name], expected)
 
 
+def test_another_run_than_the_start_can_be_kept_and_has_to_be_there(
+    discs: Path, run: Path, tmp_path: Path
+) -> None:
+    for name in ("before", "other"):
+        (tmp_path / name).mkdir()
+        shutil.copy(run / "checkpoint.pt", tmp_path / name)
+
+    def shift(saved: dict[str, Any]) -> None:
+        for tensor in saved["average"].values():
+            if tensor.is_floating_point():
+                tensor += 1
+
+    rewrite(tmp_path / "other" / "checkpoint.pt", shift)
+    recipe = change(recipe_of(), start="before", keep_start=1.0, keep_from="other")
+    kept = train(recipe, discs, tmp_path / "one").state_dict()
+    there = torch.load(tmp_path / "other" / "checkpoint.pt", weights_only=True)["average"]
+    for name, tensor in kept.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, there[name])
+    with pytest.raises(ConfigError, match=r"keeps a share of .*nowhere/checkpoint\.pt"):
+        train(change(recipe, keep_from="nowhere"), discs, tmp_path / "two")
+
+
 def test_what_is_kept_has_to_be_of_the_same_architecture(finished: Path) -> None:
     with pytest.raises(ConfigError, match="same architecture"):
         blend(build("picosam2"), finished / "checkpoint.pt", 0.5)

@@ -87,6 +87,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                that run does not have begins fresh
     keep_start  how much of the start's weights the finished network keeps, the rest being learnt:
                 between the two it is often better than either (WiSE-FT, Wortsman et al., CVPR 2022)
+    keep_from   another run to take that share from, beside this run's own
     """
 
     network: Architecture
@@ -95,6 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attention: Attention = "published"
     start: str | None = None
     keep_start: Share = 0.0
+    keep_from: str | None = None
 
     def __post_init__(self) -> None:
         cells = coarseness(self.network)
@@ -104,6 +106,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("picosam2 has no attention to choose")
         if self.keep_start and self.start is None:
             raise ValueError("keep_start needs a start")
+        if self.keep_from and not self.keep_start:
+            raise ValueError("keep_from needs keep_start, the share to keep of that run")
         if self.is_led and self.start is None:
             raise ValueError("collage and led need a start, whose masks lead to their regions")
 

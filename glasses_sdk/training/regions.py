@@ -108,7 +108,8 @@ def led(
     """A region as a tracker comes to it that means the object with this mask [H, W] and box.
 
     It begins around a point of the object, or with about its box, and follows the network's masks
-    through none to three pictures, as long as the object can still be what is meant.
+    through none to five pictures, as long as the object can still be what is meant. Half of them go
+    on being looked at there, the other half have their masks alone.
     """
     frame = Size(picture.shape[1], picture.shape[0])
     point = min(
@@ -116,8 +117,9 @@ def led(
         key=lambda at: abs(at[0] - box.centre[0]) + abs(at[1] - box.centre[1]),
     )
     region = _begun(point, box, frame, rng)
-    for _ in range(int(rng.integers(4))):
-        after = _followed(picture, region, point, network, rng)
+    looked = point if rng.random() < 0.5 else None
+    for _ in range(int(rng.integers(6))):
+        after = _followed(picture, region, looked, network, rng)
         if after is None or not _means(after, mask, box):
             break
         region = after
@@ -125,12 +127,12 @@ def led(
 
 
 def _begun(point: tuple[float, float], box: Roi, frame: Size, rng: np.random.Generator) -> Roi:
-    """Around the point looked at, of one of three sizes, or around the object."""
+    """Around the point looked at, of one of four sizes, or around the object."""
     if rng.random() < 0.4:
         width, height = 1.2 * np.exp(rng.normal(0, 0.2, 2)) * (box.width, box.height)
         x, y = np.array(box.centre) + rng.normal(0, 0.08, 2) * (width, height)
         return Roi.around(float(x), float(y), max(float(width), 8.0), max(float(height), 8.0))
-    share = 0.6 * 0.5 ** int(rng.integers(3)) * exp(rng.normal(0, 0.2))
+    share = 0.9 * 0.6 ** int(rng.integers(4)) * exp(rng.normal(0, 0.2))
     side = share * min(frame.width, frame.height)
     return Roi.around(*point, side, side)
 
@@ -138,21 +140,23 @@ def _begun(point: tuple[float, float], box: Roi, frame: Size, rng: np.random.Gen
 def _followed(
     picture: Picture,
     region: Roi,
-    point: tuple[float, float],
+    point: tuple[float, float] | None,
     network: Network,
     rng: np.random.Generator,
 ) -> Roi | None:
-    """The region after this one: around its mask and the point, a little beside it."""
+    """The region after this one: around its mask, and the point looked at, a little beside it."""
     frame = Size(picture.shape[1], picture.shape[0])
     roi = visible(region, frame)
     if roi is None:
         return None
     found = network.segment(crop(picture, roi, network.input))
-    seen = sight(Mask(found.bits, roi, frame, 0, 0, found.score), point)
+    seen = sight(Mask(found.bits, roi, frame, 0, 0, found.score), point or region.centre)
     if seen is None:
         return None
-    around = 0.2 * min(seen.whole.width, seen.whole.height)
-    held = padded(holding(seen.whole, *point, around), rng.uniform(0.05, 0.25))
+    held = seen.whole
+    if point:
+        held = holding(held, *point, 0.2 * min(held.width, held.height))
+    held = padded(held, rng.uniform(0.05, 0.25))
     x, y = rng.normal(0, 0.06, 2)
     return replace(held, left=held.left + x * held.width, top=held.top + y * held.height)
 
@@ -166,7 +170,7 @@ def _means(region: Roi, mask: Bitmap, box: Roi) -> bool:
     if not (box.left <= x <= box.right and box.top <= y <= box.bottom):
         return False
     inside = mask[int(roi.top) : int(roi.bottom), int(roi.left) : int(roi.right)]
-    return bool(np.count_nonzero(inside) >= 0.3 * np.count_nonzero(mask))
+    return bool(np.count_nonzero(inside) >= 0.2 * np.count_nonzero(mask))
 
 
 def around_background(

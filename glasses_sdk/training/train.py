@@ -85,13 +85,25 @@ def train(
 
 
 def _finished(state: State, recipe: Recipe, folder: Path) -> nn.Module:
-    if recipe.start and recipe.keep_start:
-        blend(state.average, folder.parent / recipe.start / "checkpoint.pt", recipe.keep_start)
+    if kept := _kept(recipe, folder):
+        blend(state.average, kept, recipe.keep_start)
     return state.average.eval()
+
+
+def _kept(recipe: Recipe, folder: Path) -> Path | None:
+    """The checkpoint of which the finished network keeps a share."""
+    run = recipe.keep_from or recipe.start
+    if run is None or not recipe.keep_start:
+        return None
+    path = folder.parent / run / "checkpoint.pt"
+    if not path.exists():
+        raise ConfigError(f"the recipe keeps a share of {path}, which is not there; train that run")
+    return path
 
 
 def _begun(recipe: Recipe, folder: Path, rank: Rank) -> State:
     """Before the first step."""
+    _kept(recipe, folder)
     torch.manual_seed(recipe.schedule.seed)
     network = build(recipe.network, recipe.attention)
     if recipe.start:
