@@ -103,7 +103,7 @@ def _kept(recipe: Recipe, folder: Path) -> Path | None:
 
 def _begun(recipe: Recipe, folder: Path, rank: Rank) -> State:
     """Before the first step."""
-    _kept(recipe, folder)
+    _kept(recipe, folder)  # what is missing is said now, not after the last step
     torch.manual_seed(recipe.schedule.seed)
     network = build(recipe.network, recipe.attention)
     if recipe.start:
