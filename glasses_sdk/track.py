@@ -28,6 +28,7 @@ _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
 _IN_TIME_NS = 20_000_000  # no other exposure has been aimed at since
 _AS_ONE = 10.0  # times less exact a second late: masks of one region on end err alike
 _CUT = 3.0  # times less exact
+_SMALLER = 2.0  # times less exact: alone, masks that undershoot lead to regions that do so more
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
 _AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
@@ -136,8 +137,11 @@ class Track:
         late_ns = self.asked_ns - mask.time_ns
         return late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
 
-    def follow(self, seen: Sighting) -> None:
-        """Fuse one mask's box: the less sure the mask, beside the best so far, the less it says."""
+    def follow(self, seen: Sighting, looked_at: bool) -> None:
+        """Fuse one mask's box: the less sure the mask, beside the best so far, the less it says.
+
+        So does one that is smaller than the object was, where nobody looks whose eyes would tell.
+        """
         mask, whole = seen.mask, seen.whole
         self.seen, self.good_ns = seen, mask.time_ns
         self.widened = 1.0
@@ -147,6 +151,9 @@ class Track:
         doubt *= 1 + _AS_ONE * self.late_s(mask)
         across = doubt * (_SIZE_ERROR_OPEN if seen.open_across else _SIZE_ERROR)
         down = doubt * (_SIZE_ERROR_OPEN if seen.open_down else _SIZE_ERROR)
+        if not looked_at:
+            across *= _SMALLER if whole.width < self.extent.width else 1.0
+            down *= _SMALLER if whole.height < self.extent.height else 1.0
         self.extent.measure((whole.width, whole.height), (across, down), mask.time_ns)
 
     def _cut(self, seen: Sighting) -> float:

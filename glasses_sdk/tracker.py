@@ -184,7 +184,7 @@ class RoiTracker:
             return self._find(self._search, mask)
         if track is None or track.asked is None or overlap(mask.roi, track.asked) < 0.1:
             return _labelled(mask, self._previous if track else 0, mask.roi_state)
-        held = mask.time_ns - track.looked_ns > self._config.coast_ms * 1e6
+        held = not self._is_looked_at(track, mask.time_ns)
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
         self._unlearned = track, mask
         known = track.trials or mask.score >= self._config.min_score
@@ -203,14 +203,20 @@ class RoiTracker:
         if track.trials:
             side = track.trials.side(time_ns)
             return Roi.around(*box.centre, side, side)
-        if track.gaze and time_ns - track.looked_ns < self._config.coast_ms * 1e6:
+        unsure = _ROOM * track.belief.error(track.size, time_ns) / track.size
+        if not self._is_looked_at(track, time_ns):
+            unsure += _WIDER * max(_SURE - track.trust, 0.0)
+        elif track.gaze:
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
             box = holding(box, *gaze, _AROUND_GAZE * min(track.extent.width, track.extent.height))
-        unsure = _ROOM * track.belief.error(track.size, time_ns) / track.size
         share = (1 + 2 * (self._config.padding + unsure)) * track.widened
         least = self._config.min_size * self._short
         sides = (max(side * share, least) for side in (box.width, box.height))
         return Roi.around(*box.centre, *sides)
+
+    def _is_looked_at(self, track: Track, time_ns: int) -> bool:
+        """Whether the last look at it was not long before."""
+        return time_ns - track.looked_ns < self._config.coast_ms * 1e6
 
     def _moves(self, before: Roi, after: Roi) -> bool:
         """Whether an edge has moved by more than the deadband."""
@@ -275,7 +281,7 @@ class RoiTracker:
         if seen is None or mask.score < self._config.min_score or track.jumps(seen):
             self._miss(track, mask)
             return
-        track.follow(seen)
+        track.follow(seen, self._is_looked_at(track, mask.time_ns))
         self._doubt(track, seen, point)
 
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
@@ -286,8 +292,8 @@ class RoiTracker:
         beside = off_middle(seen.box, point) if point and track.left_ns is None else 0.0
         sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
         track.trust += _NEWEST * (sign - track.trust)
-        looked = seen.mask.time_ns - track.looked_ns < self._config.coast_ms * 1e6
-        gaze = track.gaze if looked else None  # None too where one look is all there was
+        looked_at = self._is_looked_at(track, seen.mask.time_ns)
+        gaze = track.gaze if looked_at else None  # None too where one look is all there was
         late = _DOUBT_LATE * track.late_s(seen.mask)
         doubt = max(_DOUBT - late, _DOUBT_HELD) if gaze else _DOUBT_HELD
         if track.pinned or track.trust >= doubt:
@@ -328,6 +334,8 @@ _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
 _ROOM = 0.9  # standard deviations of the object's place, beside the padding
+_SURE = 0.9  # mean score below which a region that nobody looks at is wider
+_WIDER = 0.5  # times what it is below it, as a share of the object on each side
 _NEWEST = 0.28  # weight of the newest mask in the mean score
 _AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
 _DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks

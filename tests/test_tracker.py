@@ -72,6 +72,29 @@ def test_after_the_last_look_the_region_follows_the_object_and_says_held():
     assert iou(masks[-1], things[-1]) > 0.8
 
 
+def _width_after(masks: int, width: float, score: float = 0.95) -> float:
+    """Of the region, when so many masks of that width and score came after the eyes had left."""
+    servo, thing = RoiTracker(SENSOR, TrackerConfig(deadband=0.0)), Roi.around(320, 240, 90, 90)
+    follow(servo, [thing] * 15, range(3))
+    for k in range(15, 15 + masks):
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        seen = Roi.around(320, 240, width, 90)
+        servo.see(seen_by_a_perfect_network(roi, seen, k, score))
+    region = servo.predict((15 + masks) * FRAME_NS)
+    assert region is not None
+    return region.width
+
+
+def test_without_eyes_a_region_shrinks_more_slowly_than_it_grows():
+    same, smaller, larger = (_width_after(1, width) for width in (90, 80, 101.25))
+    assert 0 < same - smaller < 0.7 * (larger - same)
+
+
+def test_without_eyes_a_region_is_wider_where_its_masks_are_unsure():
+    assert _width_after(4, 90, score=0.75) > 1.05 * _width_after(4, 90)
+
+
 def test_a_thing_that_vanishes_is_released_and_its_masks_are_empty():
     things: list[Roi | None] = [Roi(280, 200, 80, 80)] * 10
     masks = follow(RoiTracker(SENSOR), things + [None] * 30, range(10))

@@ -756,7 +756,7 @@ def test_the_finished_network_keeps_a_share_of_what_it_began_with(
     begun = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
     recipe = change(recipe_of(), start="before")
     learnt = train(recipe, discs, tmp_path / "one").state_dict()
-    blended = train(change(recipe, keep_start=share), discs, tmp_path / "two").state_dict()
+    blended = train(change(recipe, keep={"before": share}), discs, tmp_path / "two").state_dict()
     first = "trunk.stages.0.0.weight"
     assert not torch.equal(learnt[first], begun[first])
     for name, tensor in learnt.items():
@@ -765,7 +765,7 @@ def test_the_finished_network_keeps_a_share_of_what_it_began_with(
             torch.testing.assert_close(blended[name], expected)
 
 
-def test_another_run_than_the_start_can_be_kept_and_has_to_be_there(
+def test_shares_of_several_runs_can_be_kept_and_have_to_be_there(
     discs: Path, run: Path, tmp_path: Path
 ) -> None:
     for name in ("before", "other"):
@@ -778,19 +778,19 @@ def test_another_run_than_the_start_can_be_kept_and_has_to_be_there(
                 tensor += 1
 
     rewrite(tmp_path / "other" / "checkpoint.pt", shift)
-    recipe = change(recipe_of(), start="before", keep_start=1.0, keep_from="other")
+    recipe = change(recipe_of(), start="before", keep={"before": 0.25, "other": 0.75})
     kept = train(recipe, discs, tmp_path / "one").state_dict()
-    there = torch.load(tmp_path / "other" / "checkpoint.pt", weights_only=True)["average"]
+    before = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
     for name, tensor in kept.items():
         if tensor.is_floating_point():
-            torch.testing.assert_close(tensor, there[name])
+            torch.testing.assert_close(tensor, before[name] + 0.75)
     with pytest.raises(ConfigError, match=r"keeps a share of .*nowhere/checkpoint\.pt"):
-        train(change(recipe, keep_from="nowhere"), discs, tmp_path / "two")
+        train(change(recipe, keep={"nowhere": 0.5}), discs, tmp_path / "two")
 
 
 def test_what_is_kept_has_to_be_of_the_same_architecture(finished: Path) -> None:
     with pytest.raises(ConfigError, match="same architecture"):
-        blend(build("picosam2"), finished / "checkpoint.pt", 0.5)
+        blend(build("picosam2"), {finished / "checkpoint.pt": 0.5})
 
 
 def test_a_run_to_begin_with_has_to_be_there_and_to_share_something(

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,19 +112,21 @@ def begin(network: nn.Module, path: Path) -> None:
     network.load_state_dict(own | taken)
 
 
-def blend(network: nn.Module, path: Path, share: float) -> None:
-    """Put this share of another run's averaged weights into `network`.
+def blend(network: nn.Module, kept: Mapping[Path, float]) -> None:
+    """Put these shares of other runs' averaged weights into `network`, which keeps the rest.
 
-    Raises ConfigError where that run has another architecture.
+    Raises ConfigError where one of them has another architecture.
     """
-    there, own = _weights(_read(path)["average"]), network.state_dict()
-    if {name: t.shape for name, t in there.items()} != {name: t.shape for name, t in own.items()}:
-        raise ConfigError(f"keep_start needs a start of the same architecture, which {path} is not")
-    blended = {
-        name: tensor.lerp(there[name].to(tensor.device), share)
-        for name, tensor in own.items()
-        if tensor.is_floating_point()
-    }
+    own = network.state_dict()
+    shapes = {name: tensor.shape for name, tensor in own.items()}
+    floats = {name: tensor for name, tensor in own.items() if tensor.is_floating_point()}
+    blended = {name: (1 - sum(kept.values())) * tensor for name, tensor in floats.items()}
+    for path, share in kept.items():
+        there = _weights(_read(path)["average"])
+        if {name: tensor.shape for name, tensor in there.items()} != shapes:
+            raise ConfigError(f"what is kept has the same architecture, which {path} has not")
+        for name, tensor in blended.items():
+            tensor += share * there[name].to(tensor.device)
     network.load_state_dict(own | blended)
 
 

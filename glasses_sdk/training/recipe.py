@@ -85,9 +85,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attention  `published`, as PicoSAM3's code has it, or `eca`, as the textbook
     start      the folder of a run whose weights this one begins with, beside this run's own; what
                that run does not have begins fresh
-    keep_start  how much of the start's weights the finished network keeps, the rest being learnt:
-                between the two it is often better than either (WiSE-FT, Wortsman et al., CVPR 2022)
-    keep_from   another run to take that share from, beside this run's own
+    keep       runs beside this one, and how much of the weights of each the finished network keeps;
+               the rest is what was learnt. Between two runs it is often better than either (WiSE-FT,
+               Wortsman et al., CVPR 2022), and so it may be between more (model soups, Wortsman et
+               al., ICML 2022)
     """
 
     network: Architecture
@@ -95,8 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schedule: Schedule
     attention: Attention = "published"
     start: str | None = None
-    keep_start: Share = 0.0
-    keep_from: str | None = None
+    keep: dict[str, Annotated[float, Meta(gt=0, le=1)]] = {}
 
     def __post_init__(self) -> None:
         cells = coarseness(self.network)
@@ -104,10 +104,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.network} takes sides that are multiples of {cells}: {wrong}")
         if self.network == "picosam2" and self.attention != "published":
             raise ValueError("picosam2 has no attention to choose")
-        if self.keep_start and self.start is None:
-            raise ValueError("keep_start needs a start")
-        if self.keep_from and not self.keep_start:
-            raise ValueError("keep_from needs keep_start, the share to keep of that run")
+        if sum(self.keep.values()) > 1:
+            raise ValueError(f"keep has more than the whole: {self.keep}")
         if self.is_led and self.start is None:
             raise ValueError("collage and led need a start, whose masks lead to their regions")
 

@@ -86,19 +86,17 @@ def train(
 
 def _finished(state: State, recipe: Recipe, folder: Path) -> nn.Module:
     if kept := _kept(recipe, folder):
-        blend(state.average, kept, recipe.keep_start)
+        blend(state.average, kept)
     return state.average.eval()
 
 
-def _kept(recipe: Recipe, folder: Path) -> Path | None:
-    """The checkpoint of which the finished network keeps a share."""
-    run = recipe.keep_from or recipe.start
-    if run is None or not recipe.keep_start:
-        return None
-    path = folder.parent / run / "checkpoint.pt"
-    if not path.exists():
-        raise ConfigError(f"the recipe keeps a share of {path}, which is not there; train that run")
-    return path
+def _kept(recipe: Recipe, folder: Path) -> dict[Path, float]:
+    """The checkpoints of which the finished network keeps a share, and how much."""
+    kept = {folder.parent / run / "checkpoint.pt": share for run, share in recipe.keep.items()}
+    for path in kept:
+        if not path.exists():
+            raise ConfigError(f"the recipe keeps a share of {path}, which is not there; train that")
+    return kept
 
 
 def _begun(recipe: Recipe, folder: Path, rank: Rank) -> State:
