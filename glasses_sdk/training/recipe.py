@@ -86,9 +86,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     start      the folder of a run whose weights this one begins with, beside this run's own; what
                that run does not have begins fresh
     keep       runs beside this one, and how much of the weights of each the finished network keeps;
-               the rest is what was learnt. Between two runs it is often better than either (WiSE-FT,
-               Wortsman et al., CVPR 2022), and so it may be between more (model soups, Wortsman et
-               al., ICML 2022)
+               the rest is what was learnt. Between two runs it is often better than either
+               (WiSE-FT, Wortsman et al., CVPR 2022), and so it may be between more (model soups,
+               Wortsman et al., ICML 2022)
     """
 
     network: Architecture
