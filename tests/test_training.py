@@ -788,6 +788,11 @@ def test_shares_of_several_runs_can_be_kept_and_have_to_be_there(
         train(change(recipe, keep={"nowhere": 0.5}), discs, tmp_path / "two")
 
 
+def test_shares_that_are_kept_are_no_more_than_the_whole() -> None:
+    with pytest.raises(ValueError, match="more than 1 together"):
+        change(recipe_of(), keep={"before": 0.6, "other": 0.5})
+
+
 def test_what_is_kept_has_to_be_of_the_same_architecture(finished: Path) -> None:
     with pytest.raises(ConfigError, match="same architecture"):
         blend(build("picosam2"), {finished / "checkpoint.pt": 0.5})

@@ -104,8 +104,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"{self.network} takes sides that are multiples of {cells}: {wrong}")
         if self.network == "picosam2" and self.attention != "published":
             raise ValueError("picosam2 has no attention to choose")
-        if sum(self.keep.values()) > 1:
-            raise ValueError(f"keep has more than the whole: {self.keep}")
+        if round(sum(self.keep.values()), 9) > 1:
+            raise ValueError(f"the shares of keep are more than 1 together: {self.keep}")
         if self.is_led and self.start is None:
             raise ValueError("collage and led need a start, whose masks lead to their regions")
 
