@@ -33,7 +33,12 @@ from glasses_sdk.training.cost import cost  # noqa: E402
 from glasses_sdk.training.data import Batch, Lesson, Regions  # noqa: E402
 from glasses_sdk.training.export import export_onnx  # noqa: E402
 from glasses_sdk.training.journal import Journal  # noqa: E402
-from glasses_sdk.training.losses import iou, lesson_loss, mask_loss  # noqa: E402
+from glasses_sdk.training.losses import (  # noqa: E402
+    iou,
+    lesson_loss,
+    mask_loss,
+    overlap_loss,
+)
 from glasses_sdk.training.networks import build  # noqa: E402
 from glasses_sdk.training.ranks import Rank, this_rank  # noqa: E402
 from glasses_sdk.training.recipe import DataRecipe, Recipe, Schedule, load_recipe  # noqa: E402
@@ -544,6 +549,32 @@ def test_the_loss_is_lower_for_the_right_mask_and_finite_for_empty_targets() -> 
     assert torch.isfinite(mask_loss(wrong, torch.zeros(1, 8, 8)))
 
 
+def test_cells_that_are_likely_less_than_half_join_the_mask_where_the_overlap_counts() -> None:
+    """Each cell is the object's in two samples of five: no mask has an IoU of 0, a full one 0.4."""
+    target = (torch.rand(200, 8, 8, generator=drawn()) < 0.4).float()
+
+    def learnt(loss: Any) -> int:
+        logits = torch.zeros(1, 8, 8, requires_grad=True)
+        optimizer = torch.optim.Adam([logits], 0.05)
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss(logits.expand_as(target), target).backward()
+            optimizer.step()
+        return int((logits > 0).sum())
+
+    assert learnt(nn.functional.binary_cross_entropy_with_logits) < 4
+    assert learnt(overlap_loss) > 50
+
+
+def test_the_overlap_is_of_samples_with_an_object_alone() -> None:
+    target = square()
+    right, wrong = (target * 2 - 1) * 8, (1 - target * 2) * 8
+    assert overlap_loss(right, target) < 0.01 < 5 < overlap_loss(wrong, target)
+    empty = torch.zeros(1, 8, 8)
+    both = overlap_loss(torch.cat([right, empty - 20]), torch.cat([target, empty]))
+    assert both < overlap_loss(right, target)
+
+
 def test_a_teacher_that_says_nothing_changes_nothing() -> None:
     logits, target = torch.randn(3, 8, 8, generator=drawn()), square().expand(3, 8, 8)
     taught = torch.randn(3, 8, 8, generator=drawn(1))
@@ -745,6 +776,16 @@ def test_a_run_begins_with_what_another_architecture_shares(finished: Path) -> N
     there = torch.load(finished / "checkpoint.pt", weights_only=True)["average"]
     assert torch.equal(network.trunk.stages[0][0].weight, there["trunk.stages.0.0.weight"])
     assert torch.equal(network.head.weight, head)
+
+
+def test_the_recipe_says_which_loss_and_a_teacher_has_its_own(discs: Path, tmp_path: Path) -> None:
+    recipe = recipe_of()
+    train(recipe, discs, tmp_path / "dice")
+    train(change(recipe, loss="overlap"), discs, tmp_path / "overlap")
+    assert losses(tmp_path / "dice") != losses(tmp_path / "overlap")
+    taught = change(recipe.data, teacher="said")
+    with pytest.raises(ValueError, match="learnt by the loss dice, not overlap"):
+        change(recipe, data=taught, loss="overlap")
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])

@@ -83,6 +83,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A whole recipe file.
 
     attention  `published`, as PicoSAM3's code has it, or `eca`, as the textbook
+    loss       `dice`: cross-entropy and Dice; `overlap`: nearer to the IoU of the mask
     start      the folder of a run whose weights this one begins with, beside this run's own; what
                that run does not have begins fresh
     keep       runs beside this one, and how much of the weights of each the finished network keeps;
@@ -95,6 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data: DataRecipe
     schedule: Schedule
     attention: Attention = "published"
+    loss: Literal["dice", "overlap"] = "dice"
     start: str | None = None
     keep: dict[str, Annotated[float, Meta(gt=0, le=1)]] = {}
 
@@ -106,6 +108,8 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("picosam2 has no attention to choose")
         if round(sum(self.keep.values()), 9) > 1:
             raise ValueError(f"the shares of keep are more than 1 together: {self.keep}")
+        if self.loss == "overlap" and self.data.teacher:
+            raise ValueError("a teacher's lessons are learnt by the loss dice, not overlap")
         if self.is_led and self.start is None:
             raise ValueError("collage and led need a start, whose masks lead to their regions")
 

@@ -19,7 +19,7 @@ from glasses_sdk.training.augment import augment
 from glasses_sdk.training.checkpoint import State, begin, blend, resume, save
 from glasses_sdk.training.data import Batch, Regions
 from glasses_sdk.training.journal import Journal, Standing
-from glasses_sdk.training.losses import iou, lesson_loss, mask_loss
+from glasses_sdk.training.losses import iou, lesson_loss, mask_loss, overlap_loss
 from glasses_sdk.training.networks import build
 from glasses_sdk.training.ranks import Rank
 from glasses_sdk.training.recipe import Recipe
@@ -70,7 +70,7 @@ def train(
         batch = augment(batch.on(rank.device), recipe.data, _generator(plan.seed, step, rank))
         with faster:
             logits = network(batch.rgb)
-        loss = _loss(logits.float(), batch)
+        loss = _loss(logits.float(), batch, recipe.loss)
         state.optimizer.zero_grad()
         loss.backward()
         state.optimizer.step()
@@ -132,7 +132,9 @@ def _generator(seed: int, step: int, rank: Rank) -> torch.Generator:
     return torch.Generator(rank.device).manual_seed(number)
 
 
-def _loss(logits: Tensor, batch: Batch) -> Tensor:
+def _loss(logits: Tensor, batch: Batch, kind: str) -> Tensor:
+    if kind == "overlap":
+        return overlap_loss(logits, batch.target)
     if batch.lesson is None:
         return mask_loss(logits, batch.target)
     return lesson_loss(logits, batch.target, batch.lesson.logits, batch.lesson.score)
