@@ -10,7 +10,7 @@ from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, padded
 from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting
-from glasses_sdk.trials import Trials, trial_of
+from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns
 from glasses_sdk.types import Mask, Roi
 
@@ -31,7 +31,6 @@ _CUT = 3.0  # times less exact
 _SMALLER = 1.5  # times less exact: alone, masks that undershoot lead to regions that do so more
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
 _AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
-_AGAIN = 1.5, 0.9  # times the region that is doubted
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
 
 
@@ -44,8 +43,7 @@ class Track:
     `gaze` is the newest point of it that was looked at, at `looked_ns`; since `left_ns` the eyes
     have been elsewhere.
     `best` is the score that its masks have when all is well, `trust` what they have of late.
-    `tries` says how often that was too little, and other regions were tried; `before` is what was
-    believed of it when they were last.
+    `restarts` says how often that was too little, and it was looked for anew.
     `seen` is the newest mask that was followed.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
@@ -67,8 +65,7 @@ class Track:
     asked: Roi | None = None
     asked_ns: int = 0
     widened: float = 1.0
-    tries: int = 0
-    before: tuple[Belief, Extent] | None = None
+    restarts: int = 0
     seen: Sighting | None = None
 
     @property
@@ -111,28 +108,6 @@ class Track:
         if self.trials:
             self.belief.measure((x, y), self.trials.first, time_ns)
 
-    def look_again(
-        self, point: tuple[float, float], seen: Sighting, start_sides: Sequence[float]
-    ) -> None:
-        """Doubt what is followed: try other regions around `point`.
-
-        First those of a new start, then, in turn, some about the size of its own, one of them wider
-        for a region that has shrunk onto a part. Unless something there looks more like the whole,
-        `go_on` takes up again what was followed.
-        """
-        self.tries += 1
-        sides = start_sides if self.tries % 2 else _about(seen.mask)
-        self.trials = Trials(sides, doubted=trial_of(seen))
-        self.trust = 1.0
-        self.before = self.belief, self.extent
-        self.belief = Belief(*point, sides[0], self.looked_ns, self.turns)
-
-    def go_on(self) -> None:
-        """What was doubted is the object after all."""
-        assert self.before is not None
-        self.belief, self.extent = self.before
-        self.trials = None
-
     def settle(self, trial: Trial, trials: Sequence[Trial]) -> None:
         """This is the object. Those of the trials that show about the same say how it has moved.
 
@@ -150,14 +125,12 @@ class Track:
         for other in same:
             self.belief.measure(other.box.centre, self.size, other.mask.time_ns)
 
-    def accepts(self, seen: Sighting | None) -> bool:
-        """Whether there is something, and it can still be the same object."""
-        if seen is None:
-            return False
+    def jumps(self, seen: Sighting) -> bool:
+        """Whether this cannot be the same object any more."""
         time_ns = seen.mask.time_ns
         far = self.belief.surprise(seen.box.centre, self.size, time_ns, _JUMP_ERROR) > _JUMP
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
-        return not far and 0.15 < area < 6
+        return far or not 0.15 < area < 6
 
     def late_s(self, mask: Mask) -> float:
         """How long before the picture aimed at last it was taken; 0 for one that came in time."""
@@ -195,10 +168,3 @@ class Track:
     def follow_gaze(self, point: tuple[float, float], time_ns: int) -> None:
         """The point of it that was looked at when a mask was taken."""
         self.belief.measure(point, self.size, time_ns, _GAZE_DOUBT)
-
-
-def _about(mask: Mask) -> list[float]:
-    """Sides of squares about as large as the mask's region, none larger than the sensor."""
-    most = min(mask.sensor.width, mask.sensor.height)
-    sides = [min(share * max(mask.roi.width, mask.roi.height), most) for share in _AGAIN]
-    return list(dict.fromkeys(sides))

@@ -49,7 +49,7 @@ class TrackerConfig:
     min_size: float = 0.06
     deadband: float = 0.03
     granularity: Literal["part", "object", "whole"] = "object"
-    min_score: float = 0.5
+    min_score: float = 0.55
     coast_ms: float = 250.0
     linger_ms: float = 150.0
     release_ms: float = 300.0
@@ -96,7 +96,7 @@ class RoiTracker:
         self._last_id = 0
         self._looks = Looks()
         self._turns = Turns(sensor, focal_px(sensor, field_of_view_deg))
-        self._unlearned: tuple[Track, Mask, Sighting | None] | None = None
+        self._unlearned: tuple[Track, Mask] | None = None
         self._search: Search | None = None
         if salient:
             self._search = Search(sensor, self._config.padding, self._config.min_score)
@@ -186,17 +186,16 @@ class RoiTracker:
             return _labelled(mask, self._previous if track else 0, mask.roi_state)
         held = not self._is_looked_at(track, mask.time_ns)
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
-        seen = sight(mask, track.belief.centre(mask.time_ns))
-        known = track.trials or (mask.score >= self._config.min_score and track.accepts(seen))
-        self._unlearned = track, mask, seen if known else None
+        self._unlearned = track, mask
+        known = track.trials or mask.score >= self._config.min_score
         return _labelled(mask if known else _emptied(mask), track.id, state)
 
     def _catch_up(self) -> None:
         """Learn from the mask that was told of: whoever waits for it has it by now."""
         if self._unlearned:
-            (track, mask, seen), self._unlearned = self._unlearned, None
+            (track, mask), self._unlearned = self._unlearned, None
             if track is self._track:
-                self._learn(track, mask, seen)
+                self._learn(track, mask)
 
     def _region(self, track: Track, time_ns: int) -> Roi:
         """Around the object where it will be, wide enough to hold what is being looked at."""
@@ -269,7 +268,8 @@ class RoiTracker:
         state: RoiState = "held" if mask.roi_state == "stable" else mask.roi_state
         return _labelled(mask, self.track, state)
 
-    def _learn(self, track: Track, mask: Mask, seen: Sighting | None) -> None:
+    def _learn(self, track: Track, mask: Mask) -> None:
+        seen = sight(mask, track.belief.centre(mask.time_ns))
         if track.trials:
             self._try(track, track.trials, mask, seen)
             return
@@ -278,7 +278,7 @@ class RoiTracker:
         point = self._looks.at(mask.time_ns)
         if point and track.left_ns is None and not track.pinned:
             track.follow_gaze(point, mask.time_ns)
-        if seen is None:
+        if seen is None or mask.score < self._config.min_score or track.jumps(seen):
             self._miss(track, mask)
             return
         track.follow(seen, self._is_looked_at(track, mask.time_ns))
@@ -299,9 +299,17 @@ class RoiTracker:
         if track.pinned or track.trust >= doubt:
             return
         if gaze:
-            track.look_again(gaze, seen, self._start_sides)
+            self._again(track, *gaze)
         else:
             self.release()
+
+    def _again(self, track: Track, x: float, y: float) -> None:
+        track.restarts += 1
+        share = _AGAIN[track.restarts % len(_AGAIN)]
+        sizes = [share * side for side in self._start_sides]
+        track.trials = Trials(sizes, refused=(track.extent.width, track.extent.height))
+        track.trust = 1.0
+        track.belief = Belief(x, y, sizes[0], track.looked_ns, self._turns)
 
     def _try(self, track: Track, trials: Trials, mask: Mask, seen: Sighting | None) -> None:
         """One starting size's mask; after the last one, what looks most like it is the object."""
@@ -310,12 +318,10 @@ class RoiTracker:
             return
         grain = _GRAINS[self._config.granularity]
         best = trials.best(grain, lambda time_ns: self._looks.at(time_ns) or track.gaze)
-        if best is None:
-            self.release()
-        elif best is trials.doubted:
-            track.go_on()
-        else:
+        if best:
             track.settle(best, trials.seen)
+        else:
+            self.release()
 
     def _miss(self, track: Track, mask: Mask) -> None:
         """An empty or doubtful mask: look a little wider, give up in the end."""
@@ -332,6 +338,7 @@ _UNSEEN = 0.05  # of the object on each side: how much wider the region is that 
 _SURE = 0.9  # mean score below which it is wider still
 _WIDER = 0.5  # times what it is below it, as a share of the object on each side
 _NEWEST = 0.28  # weight of the newest mask in the mean score
+_AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
 _DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
 _DOUBT_LATE = 2.0  # less a second that its masks take: to start again costs as much and more

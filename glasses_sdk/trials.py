@@ -13,20 +13,15 @@ from glasses_sdk.landing import Trial, expected_ious
 from glasses_sdk.sighting import Sighting
 from glasses_sdk.types import Mask, Roi
 
-__all__ = ["Trials", "trial_of"]
+__all__ = ["Trials"]
 
 _ASKED = 0.4  # IoU from which a mask is of the region asked for
 _APART_NS = 10_000_000  # exposures are further apart than that
 _LATE_NS = 50_000_000  # a mask that is missing still by then has been lost on its way
 _GRAINED = 0.3  # IoU that a trial gains by being e times larger, where e times more is wanted
 _OFF_MIDDLE = 0.3  # IoU that a trial loses for looks that lie a whole side beside it
-
-
-def trial_of(seen: Sighting) -> Trial:
-    """What a mask's object is as one of several to choose from."""
-    mask = seen.mask
-    side = max(mask.roi.width, mask.roi.height) / min(mask.sensor.width, mask.sensor.height)
-    return Trial(mask, side, seen.whole)
+_REFUSED = 0.1  # IoU that a trial loses by being as large as what has turned out wrong
+_SAME_SIZE = 0.5  # IoU of two boxes, one laid over the other
 
 
 class _Asked(NamedTuple):
@@ -43,13 +38,13 @@ class Trials:
     again.
 
     sides    of the regions, in sensor pixels
-    doubted  what was taken for the object until now: it stands beside them, to be chosen again
+    refused  width and height of what was taken for the object and turned out to be something else
     """
 
-    def __init__(self, sides: Sequence[float], doubted: Trial | None = None) -> None:
+    def __init__(self, sides: Sequence[float], refused: tuple[float, float] | None = None) -> None:
         self.seen: list[Trial] = []
-        self.doubted = doubted
         self._missing = list(sides)
+        self._refused = refused
         self._asked: dict[float, _Asked] = {}  # by side
         self._newest_ns: int | None = None  # of the masks that have come
 
@@ -81,26 +76,26 @@ class Trials:
             return
         self._missing.remove(side)
         if seen is not None:
-            self.seen.append(trial_of(seen))
+            short = min(mask.sensor.width, mask.sensor.height)
+            share = max(mask.roi.width, mask.roi.height) / short
+            self.seen.append(Trial(seen.mask, share, seen.whole))
 
     def best(
         self, grain: float, looked: Callable[[int], tuple[float, float] | None]
     ) -> Trial | None:
         """What looks most like the object, or rather less or more; None where nothing was seen.
 
-        It may be what was doubted.
-
         grain   times the object's size
         looked  the point at which the eyes were at a time
         """
         if not self.seen:
             return None
-        seen = [*self.seen, self.doubted] if self.doubted else self.seen
+        expected = expected_ious(self.seen)
         promises = [
             iou + _GRAINED * log(grain) * log(trial.side) - self._against(trial, looked)
-            for iou, trial in zip(expected_ious(seen), seen, strict=True)
+            for iou, trial in zip(expected, self.seen, strict=True)
         ]
-        return seen[int(np.argmax(promises))]
+        return self.seen[int(np.argmax(promises))]
 
     def _is_awaited(self, side: float, time_ns: int) -> bool:
         """Whether it was asked for at an exposure before this one, and its mask may yet come."""
@@ -122,6 +117,12 @@ class Trials:
         return side if missing and best >= _ASKED else None
 
     def _against(self, trial: Trial, looked: Callable[[int], tuple[float, float] | None]) -> float:
-        """What the eyes say against a trial, as IoU."""
+        """What the eyes and the past say against a trial, as IoU."""
         point = looked(trial.mask.time_ns)
-        return _OFF_MIDDLE * min(off_middle(trial.box, point), 1.0) if point else 0.0
+        beside = min(off_middle(trial.box, point), 1.0) if point else 0.0
+        return _OFF_MIDDLE * beside + _REFUSED * self._has_refused(trial.box)
+
+    def _has_refused(self, box: Roi) -> bool:
+        if self._refused is None:
+            return False
+        return alike(Roi(0, 0, box.width, box.height), Roi(0, 0, *self._refused)) > _SAME_SIZE
