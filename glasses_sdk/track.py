@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, padded
@@ -20,15 +19,12 @@ _SAME = 0.4  # IoU of two trials' boxes from which they show the same
 _MARGIN = 0.15  # of the object's box: looks that near it still mean it
 _NEAR = 0.3  # of that by which looks may miss: beside a mask, within its box
 _RECENT_NS = 120_000_000
-_FORGET = 0.003  # of the best score, a mask
-_SLACK = 0.02  # below the best score that says nothing
-_DOUBTFUL = 0.04  # below it, each makes a mask's box e times less exact, while somebody looks
 _SIZE_ERROR = 0.14  # of a box's side, standard deviation of its logarithm
 _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
 _IN_TIME_NS = 20_000_000  # no other exposure has been aimed at since
 _AS_ONE = 10.0  # times less exact a second late: masks of one region on end err alike
 _CUT = 3.0  # times less exact
-_SMALLER = 1.5  # times less exact: alone, masks that undershoot lead to regions that do so more
+_SMALLER = 1.5  # times less exact: masks that undershoot lead to regions that do so more
 _GAZE_DOUBT = 7.0  # times a mask's: a look is on the object, and seldom on its middle
 _AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
@@ -42,11 +38,12 @@ class Track:
     is known of the object but that point.
     `gaze` is the newest point of it that was looked at, at `looked_ns`; since `left_ns` the eyes
     have been elsewhere.
-    `best` is the score that its masks have when all is well, `trust` what they have of late.
+    `trust` is the score that its masks have of late.
     `restarts` says how often that was too little, and it was looked for anew.
     `seen` is the newest mask that was followed.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
+    `late_s` is how long before that its newest mask was taken, 0 for one that came in time.
     """
 
     id: int
@@ -60,10 +57,10 @@ class Track:
     gaze: tuple[float, float] | None = None
     left_ns: int | None = None
     trust: float = _AT_FIRST
-    best: float = 0.0
     wanted: Roi | None = None
     asked: Roi | None = None
     asked_ns: int = 0
+    late_s: float = 0.0
     widened: float = 1.0
     restarts: int = 0
     seen: Sighting | None = None
@@ -115,7 +112,6 @@ class Track:
         """
         box, time_ns = trial.box, trial.mask.time_ns
         self.trials = self.seen = None
-        self.best = trial.mask.score
         self.good_ns = trials[-1].mask.time_ns
         self.extent = Extent(box.width, box.height, time_ns)
         velocity = self.belief.vx, self.belief.vy
@@ -132,30 +128,22 @@ class Track:
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
         return far or not 0.15 < area < 6
 
-    def late_s(self, mask: Mask) -> float:
-        """How long before the picture aimed at last it was taken; 0 for one that came in time."""
+    def note_delay(self, mask: Mask) -> None:
+        """How late this mask has come, which is the newest."""
         late_ns = self.asked_ns - mask.time_ns
-        return late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
+        self.late_s = late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
 
-    def follow(self, seen: Sighting, looked_at: bool) -> None:
-        """Fuse one mask's box: the less sure the mask, beside the best so far, the less it says.
-
-        Where nobody looks there is nothing but masks to go by, and sure or not they are followed;
-        there one that is smaller than the object was says less, as no eyes would tell.
-        """
+    def follow(self, seen: Sighting) -> None:
+        """Fuse one mask's box. One that is smaller than the object was says less."""
         mask, whole = seen.mask, seen.whole
         self.seen, self.good_ns = seen, mask.time_ns
         self.widened = 1.0
-        self.best = max(mask.score, self.best - _FORGET)
-        unsure = max(self.best - mask.score - _SLACK, 0.0) if looked_at else 0.0
-        doubt = exp(min(unsure / _DOUBTFUL, 5.0))
-        self.belief.measure(whole.centre, self.size, mask.time_ns, doubt * self._cut(seen))
-        doubt *= 1 + _AS_ONE * self.late_s(mask)
+        self.belief.measure(whole.centre, self.size, mask.time_ns, self._cut(seen))
+        doubt = 1 + _AS_ONE * self.late_s
         across = doubt * (_SIZE_ERROR_OPEN if seen.open_across else _SIZE_ERROR)
         down = doubt * (_SIZE_ERROR_OPEN if seen.open_down else _SIZE_ERROR)
-        if not looked_at:
-            across *= _SMALLER if whole.width < self.extent.width else 1.0
-            down *= _SMALLER if whole.height < self.extent.height else 1.0
+        across *= _SMALLER if whole.width < self.extent.width else 1.0
+        down *= _SMALLER if whole.height < self.extent.height else 1.0
         self.extent.measure((whole.width, whole.height), (across, down), mask.time_ns)
 
     def _cut(self, seen: Sighting) -> float:
@@ -163,7 +151,7 @@ class Track:
 
         It does so for frames on end, before the region can follow, and how far is a guess.
         """
-        return _CUT if self.late_s(seen.mask) and (seen.open_across or seen.open_down) else 1.0
+        return _CUT if self.late_s and (seen.open_across or seen.open_down) else 1.0
 
     def follow_gaze(self, point: tuple[float, float], time_ns: int) -> None:
         """The point of it that was looked at when a mask was taken."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, holding, off_middle, overlap, visible
+from glasses_sdk.landing import Trial
 from glasses_sdk.looks import Looks
 from glasses_sdk.salient import Search
 from glasses_sdk.sighting import Sighting, sight
@@ -33,7 +34,7 @@ class TrackerConfig:
 
     start_sizes     sides tried one after the other when somebody looks at something new
     padding         what the region shows around the object, a share of its box on each side, where
-                    its place is certain; more where it is not
+                    its place is certain and its masks are sure; more where they are not
     min_size        smallest side of a region
     deadband        the region stays while no edge would move by more, as a share of its side
     granularity     a click on a shirt: its `part`, the `object` that the network sees in it, or the
@@ -45,7 +46,7 @@ class TrackerConfig:
     """
 
     start_sizes: tuple[float, ...] = (0.58, 0.29)
-    padding: float = 0.09
+    padding: float = 0.12
     min_size: float = 0.06
     deadband: float = 0.03
     granularity: Literal["part", "object", "whole"] = "object"
@@ -164,7 +165,7 @@ class RoiTracker:
         if track is None:
             return self._search.region if self._search else None
         region = self._region(track, time_ns)
-        if track.wanted is None or self._moves(track.wanted, region):
+        if track.wanted is None or self._moves(track.wanted, region, track.late_s):
             track.wanted = region
         track.asked, track.asked_ns = visible(track.wanted, self._sensor), time_ns
         if track.asked is None:
@@ -187,8 +188,7 @@ class RoiTracker:
         held = not self._is_looked_at(track, mask.time_ns)
         state: RoiState = "held" if held and mask.roi_state == "stable" else mask.roi_state
         self._unlearned = track, mask
-        known = track.trials or mask.score >= self._config.min_score
-        return _labelled(mask if known else _emptied(mask), track.id, state)
+        return _labelled(mask if self._is_known(track, mask) else _emptied(mask), track.id, state)
 
     def _catch_up(self) -> None:
         """Learn from the mask that was told of: whoever waits for it has it by now."""
@@ -204,9 +204,8 @@ class RoiTracker:
             side = track.trials.side(time_ns)
             return Roi.around(*box.centre, side, side)
         unsure = _ROOM * track.belief.error(track.size, time_ns) / track.size
-        if not self._is_looked_at(track, time_ns):
-            unsure += _UNSEEN + _WIDER * max(_SURE - track.trust, 0.0)
-        elif track.gaze:
+        unsure += _WIDER * max(_SURE - track.trust, 0.0)
+        if track.gaze and self._is_looked_at(track, time_ns):
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
             box = holding(box, *gaze, _AROUND_GAZE * min(track.extent.width, track.extent.height))
         share = (1 + 2 * (self._config.padding + unsure)) * track.widened
@@ -218,9 +217,10 @@ class RoiTracker:
         """Whether the last look at it was not long before."""
         return time_ns - track.looked_ns < self._config.coast_ms * 1e6
 
-    def _moves(self, before: Roi, after: Roi) -> bool:
-        """Whether an edge has moved by more than the deadband."""
-        across, down = self._config.deadband * after.width, self._config.deadband * after.height
+    def _moves(self, before: Roi, after: Roi, late_s: float) -> bool:
+        """Whether an edge has moved by more than the deadband, which is wider for late masks."""
+        deadband = self._config.deadband * (1 + _RESTFUL * late_s)
+        across, down = deadband * after.width, deadband * after.height
         return (
             max(abs(after.left - before.left), abs(after.right - before.right)) > across
             or max(abs(after.top - before.top), abs(after.bottom - before.bottom)) > down
@@ -273,6 +273,7 @@ class RoiTracker:
         if track.trials:
             self._try(track, track.trials, mask, seen)
             return
+        track.note_delay(mask)
         if mask.roi_state == "settling" and track.asked and alike(mask.roi, track.asked) < _ASKED:
             return  # of a region before it, which was long on its way
         point = self._looks.at(mask.time_ns)
@@ -281,7 +282,7 @@ class RoiTracker:
         if seen is None or mask.score < self._config.min_score or track.jumps(seen):
             self._miss(track, mask)
             return
-        track.follow(seen, self._is_looked_at(track, mask.time_ns))
+        track.follow(seen)
         self._doubt(track, seen, point)
 
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
@@ -294,32 +295,45 @@ class RoiTracker:
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
-        late = _DOUBT_LATE * track.late_s(seen.mask)
+        late = _DOUBT_LATE * track.late_s
         doubt = max(_DOUBT - late, _DOUBT_HELD) if gaze else _DOUBT_HELD
         if track.pinned or track.trust >= doubt:
             return
         if gaze:
-            self._again(track, *gaze)
+            self._again(track, seen, gaze)
         else:
             self.release()
 
-    def _again(self, track: Track, x: float, y: float) -> None:
+    def _again(self, track: Track, doubted: Sighting, gaze: tuple[float, float]) -> None:
+        """Look for it anew; what is doubted may still turn out to be it.
+
+        The starting sizes would cut what is larger than they are: there, a little wider and
+        narrower than before, most times.
+        """
         track.restarts += 1
-        share = _AGAIN[track.restarts % len(_AGAIN)]
-        sizes = [share * side for side in self._start_sides]
-        track.trials = Trials(sizes, refused=(track.extent.width, track.extent.height))
+        side = max(doubted.mask.roi.width, doubted.mask.roi.height)
+        sides = self._start_sides
+        if side > _LARGE * sides[0] and track.restarts % _AFRESH and not track.late_s:
+            sides = [min(share * side, self._short) for share in _AGAIN]
+        trial = Trial(doubted.mask, side / self._short, doubted.whole)
+        track.trials = Trials(sides, doubted=trial)
         track.trust = 1.0
-        track.belief = Belief(x, y, sizes[0], track.looked_ns, self._turns)
+        track.belief = Belief(*gaze, sides[0], track.looked_ns, self._turns)
+
+    def _is_known(self, track: Track, mask: Mask) -> bool:
+        """Whether it is sure enough to say anything; the first ones after a look always are."""
+        first = track.trials is not None and track.trials.doubted is None
+        return first or mask.score >= self._config.min_score
 
     def _try(self, track: Track, trials: Trials, mask: Mask, seen: Sighting | None) -> None:
         """One starting size's mask; after the last one, what looks most like it is the object."""
-        trials.see(mask, seen)
+        trials.see(mask, seen if self._is_known(track, mask) else None)
         if not trials.done:
             return
         grain = _GRAINS[self._config.granularity]
         best = trials.best(grain, lambda time_ns: self._looks.at(time_ns) or track.gaze)
         if best:
-            track.settle(best, trials.seen)
+            track.settle(best, trials.candidates)
         else:
             self.release()
 
@@ -334,16 +348,18 @@ _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
 _ROOM = 0.9  # standard deviations of the object's place, beside the padding
-_UNSEEN = 0.05  # of the object on each side: how much wider the region is that nobody looks at
-_SURE = 0.9  # mean score below which it is wider still
-_WIDER = 0.5  # times what it is below it, as a share of the object on each side
+_SURE = 0.9  # mean score below which the region is wider
+_WIDER = 0.9  # times what it is below it, as a share of the object on each side
+_RESTFUL = 30.0  # times wider is the deadband a second that masks take: each move costs as long
 _NEWEST = 0.28  # weight of the newest mask in the mean score
-_AGAIN = 1.0, 0.83  # times the starting sizes, in turn: the same would show the same again
-_DOUBT = 0.9  # mean score below which a region has drifted off, while somebody looks
+_AGAIN = 1.4, 0.9  # times the side of the region that is doubted
+_AFRESH = 4  # every so many times the starting sizes are tried even so
+_LARGE = 0.8  # of the first starting size: a region from there on
+_DOUBT = 0.8  # mean score below which a region has drifted off, while somebody looks
 _DOUBT_HELD = 0.65  # and while nobody does
-_DOUBT_LATE = 2.0  # less a second that its masks take: to start again costs as much and more
+_DOUBT_LATE = 1.0  # less a second that its masks take: to start again costs as much and more
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
-_OFF_MIDDLE = 0.39  # of the score, for looks that lie a whole side beside it
+_OFF_MIDDLE = 0.3  # of the score, for looks that lie a whole side beside it
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 

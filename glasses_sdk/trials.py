@@ -20,7 +20,7 @@ _APART_NS = 10_000_000  # exposures are further apart than that
 _LATE_NS = 50_000_000  # a mask that is missing still by then has been lost on its way
 _GRAINED = 0.3  # IoU that a trial gains by being e times larger, where e times more is wanted
 _OFF_MIDDLE = 0.3  # IoU that a trial loses for looks that lie a whole side beside it
-_REFUSED = 0.1  # IoU that a trial loses by being as large as what has turned out wrong
+_REFUSED = 0.1  # IoU that a trial loses by being as large as what is doubted
 _SAME_SIZE = 0.5  # IoU of two boxes, one laid over the other
 
 
@@ -38,13 +38,13 @@ class Trials:
     again.
 
     sides    of the regions, in sensor pixels
-    refused  width and height of what was taken for the object and turned out to be something else
+    doubted  what was taken for the object so far, and may be something else
     """
 
-    def __init__(self, sides: Sequence[float], refused: tuple[float, float] | None = None) -> None:
-        self.seen: list[Trial] = []
+    def __init__(self, sides: Sequence[float], doubted: Trial | None = None) -> None:
+        self.doubted = doubted
+        self._seen: list[Trial] = []
         self._missing = list(sides)
-        self._refused = refused
         self._asked: dict[float, _Asked] = {}  # by side
         self._newest_ns: int | None = None  # of the masks that have come
 
@@ -56,6 +56,11 @@ class Trials:
     @property
     def done(self) -> bool:
         return not self._missing
+
+    @property
+    def candidates(self) -> list[Trial]:
+        """What may be the object, oldest first; none where nothing was seen."""
+        return [self.doubted, *self._seen] if self.doubted and self._seen else self._seen
 
     def side(self, time_ns: int) -> float:
         """Of the region for the picture taken then."""
@@ -78,7 +83,7 @@ class Trials:
         if seen is not None:
             short = min(mask.sensor.width, mask.sensor.height)
             share = max(mask.roi.width, mask.roi.height) / short
-            self.seen.append(Trial(seen.mask, share, seen.whole))
+            self._seen.append(Trial(seen.mask, share, seen.whole))
 
     def best(
         self, grain: float, looked: Callable[[int], tuple[float, float] | None]
@@ -88,14 +93,14 @@ class Trials:
         grain   times the object's size
         looked  the point at which the eyes were at a time
         """
-        if not self.seen:
+        candidates = self.candidates
+        if not candidates:
             return None
-        expected = expected_ious(self.seen)
         promises = [
             iou + _GRAINED * log(grain) * log(trial.side) - self._against(trial, looked)
-            for iou, trial in zip(expected, self.seen, strict=True)
+            for iou, trial in zip(expected_ious(candidates), candidates, strict=True)
         ]
-        return self.seen[int(np.argmax(promises))]
+        return candidates[int(np.argmax(promises))]
 
     def _is_awaited(self, side: float, time_ns: int) -> bool:
         """Whether it was asked for at an exposure before this one, and its mask may yet come."""
@@ -120,9 +125,11 @@ class Trials:
         """What the eyes and the past say against a trial, as IoU."""
         point = looked(trial.mask.time_ns)
         beside = min(off_middle(trial.box, point), 1.0) if point else 0.0
-        return _OFF_MIDDLE * beside + _REFUSED * self._has_refused(trial.box)
+        return _OFF_MIDDLE * beside + _REFUSED * self._is_doubted(trial.box)
 
-    def _has_refused(self, box: Roi) -> bool:
-        if self._refused is None:
+    def _is_doubted(self, box: Roi) -> bool:
+        """Whether it has about the size of what is doubted."""
+        if self.doubted is None:
             return False
-        return alike(Roi(0, 0, box.width, box.height), Roi(0, 0, *self._refused)) > _SAME_SIZE
+        sizes = (Roi(0, 0, one.width, one.height) for one in (box, self.doubted.box))
+        return alike(*sizes) > _SAME_SIZE
