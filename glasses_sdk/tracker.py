@@ -16,7 +16,6 @@ import numpy as np
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, holding, off_middle, overlap, visible
-from glasses_sdk.landing import Trial
 from glasses_sdk.looks import Looks
 from glasses_sdk.salient import Search
 from glasses_sdk.sighting import Sighting, sight
@@ -315,8 +314,7 @@ class RoiTracker:
         sides = self._start_sides
         if side > _LARGE * sides[0] and track.restarts % _AFRESH and not track.late_s:
             sides = [min(share * side, self._short) for share in _AGAIN]
-        trial = Trial(doubted.mask, side / self._short, doubted.whole)
-        track.trials = Trials(sides, doubted=trial)
+        track.trials = Trials(sides, doubted)
         track.trust = 1.0
         track.belief = Belief(*gaze, sides[0], track.looked_ns, self._turns)
 

@@ -41,8 +41,8 @@ class Trials:
     doubted  what was taken for the object so far, and may be something else
     """
 
-    def __init__(self, sides: Sequence[float], doubted: Trial | None = None) -> None:
-        self.doubted = doubted
+    def __init__(self, sides: Sequence[float], doubted: Sighting | None = None) -> None:
+        self.doubted = _trial(doubted) if doubted else None
         self._seen: list[Trial] = []
         self._missing = list(sides)
         self._asked: dict[float, _Asked] = {}  # by side
@@ -81,9 +81,7 @@ class Trials:
             return
         self._missing.remove(side)
         if seen is not None:
-            short = min(mask.sensor.width, mask.sensor.height)
-            share = max(mask.roi.width, mask.roi.height) / short
-            self._seen.append(Trial(seen.mask, share, seen.whole))
+            self._seen.append(_trial(seen))
 
     def best(
         self, grain: float, looked: Callable[[int], tuple[float, float] | None]
@@ -133,3 +131,9 @@ class Trials:
             return False
         sizes = (Roi(0, 0, one.width, one.height) for one in (box, self.doubted.box))
         return alike(*sizes) > _SAME_SIZE
+
+
+def _trial(seen: Sighting) -> Trial:
+    roi, sensor = seen.mask.roi, seen.mask.sensor
+    side = max(roi.width, roi.height) / min(sensor.width, sensor.height)
+    return Trial(seen.mask, side, seen.whole)
