@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from math import cos, radians, sin
 
 import numpy as np
@@ -104,6 +105,24 @@ def test_a_settling_mask_of_a_size_that_was_tried_teaches_nothing_once_the_thing
         old = seen_by_a_perfect_network(Roi.around(320, 240, 240, 240), wall, k)
         tracker.see(replace(old, roi_state="settling"))
     assert tracker.predict(4 * FRAME_NS) == before
+
+
+def test_late_masks_move_the_region_less_often():
+    """Each move costs as many frames as they are late."""
+    moves = dict[int, int]()
+    for lag in (0, 4):
+        tracker, late, regions = RoiTracker(SENSOR), list[Mask](), list[Roi]()
+        for k in range(60):
+            thing = Roi.around(200 + 2 * k, 240, 80, 80)
+            tracker.look(thing.centre, k * FRAME_NS)
+            region = tracker.predict(k * FRAME_NS)
+            assert region is not None
+            regions.append(region)
+            late.append(seen_by_a_perfect_network(region, thing, k))
+            if k >= lag:
+                tracker.see(late[k - lag])
+        moves[lag] = sum(one != other for one, other in pairwise(regions[20:]))
+    assert 0 < moves[4] < 0.7 * moves[0]
 
 
 # The camera turns with the head
