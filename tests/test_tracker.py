@@ -140,6 +140,27 @@ def test_masks_that_stay_unsure_are_tried_again_at_sizes_that_can_show_the_thing
     assert servo.track == 1
 
 
+def test_what_is_doubted_is_kept_where_the_other_sizes_show_only_specks():
+    servo, box, speck = (
+        RoiTracker(SENSOR),
+        Roi.around(320, 240, 60, 260),
+        Roi.around(320, 240, 9, 9),
+    )
+    tried = 0
+    for k in range(20):
+        servo.look(box.centre, k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        if tried == 2:
+            assert roi.height > box.height
+            return
+        again = k > 3 and abs(roi.width - roi.height) < 2
+        tried += again
+        shown, score = (speck, 0.6) if again else (box, 0.7)
+        servo.see(seen_by_a_perfect_network(roi, shown, k, score=score))
+    pytest.fail("nothing else was tried")
+
+
 def test_a_thing_that_has_gone_is_not_kept_for_having_been_doubted():
     servo, box = RoiTracker(SENSOR), Roi.around(320, 240, 60, 180)
     for k in range(30):
