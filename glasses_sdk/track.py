@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, padded
 from glasses_sdk.landing import Trial
-from glasses_sdk.sighting import Sighting
+from glasses_sdk.sighting import Sighting, sight
 from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns
 from glasses_sdk.types import Mask, Roi
@@ -36,11 +36,12 @@ class Track:
 
     `trials` are the sizes that are tried around the point looked at; while there are any, nothing
     is known of the object but that point.
+    `approached`: the eyes have not landed on it yet.
     `gaze` is the newest point of it that was looked at, at `looked_ns`; since `left_ns` the eyes
     have been elsewhere.
     `trust` is the score that its masks have of late.
     `restarts` says how often that was too little, and it was looked for anew.
-    `seen` is the newest mask that was followed.
+    `seen` is the newest mask that was taken for it.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
     `late_s` is how long before that its newest mask was taken, 0 for one that came in time.
@@ -53,6 +54,7 @@ class Track:
     looked_ns: int
     good_ns: int
     pinned: bool
+    approached: bool
     trials: Trials | None
     gaze: tuple[float, float] | None = None
     left_ns: int | None = None
@@ -105,13 +107,19 @@ class Track:
         if self.trials:
             self.belief.measure((x, y), self.trials.first, time_ns)
 
+    def aim(self, x: float, y: float, time_ns: int) -> None:
+        """The eyes come there; how fast they do says nothing of the object."""
+        if self.trials:
+            self.belief = Belief(x, y, self.trials.first, time_ns, self.turns)
+
     def settle(self, trial: Trial, trials: Sequence[Trial]) -> None:
         """This is the object. Those of the trials that show about the same say how it has moved.
 
         It moves as the eyes did that pursue it; where it is, its masks say better.
         """
         box, time_ns = trial.box, trial.mask.time_ns
-        self.trials = self.seen = None
+        self.trials = None
+        self.seen = sight(trial.mask, box.centre)
         self.good_ns = trials[-1].mask.time_ns
         self.extent = Extent(box.width, box.height, time_ns)
         velocity = self.belief.vx, self.belief.vy

@@ -92,6 +92,7 @@ class RoiTracker:
         self._config = config or TrackerConfig()
         self._short = min(sensor.width, sensor.height)
         self._track: Track | None = None
+        self._before: Track | None = None  # what was followed until the eyes left for `_track`
         self._previous = 0  # the id of the track before this one
         self._last_id = 0
         self._looks = Looks()
@@ -115,19 +116,35 @@ class RoiTracker:
         Looks beside the sensor, or older than the newest, do not count.
         """
         self._catch_up()
-        x, y = point
-        inside = 0 <= x < self._sensor.width and 0 <= y < self._sensor.height
-        if not inside or not self._looks.add(time_ns, point, landed):
+        if not self._is_inside(*point) or not self._looks.add(time_ns, point, landed):
             return
-        track, slack = self._track, _GAZE_ERROR * self._sensor.width
+        self._arrive(*point, time_ns, landed)
+        track = self._track
         if track is None:
-            self._start(x, y, time_ns)
-        elif not track.pinned and track.means(x, y, time_ns, slack, landed):
-            track.hold(x, y, time_ns)
+            self._start(*point, time_ns)
+        elif not track.pinned and track.means(*point, time_ns, self._slack, landed):
+            track.hold(*point, time_ns)
         elif not track.pinned:
             track.left_ns = time_ns if track.left_ns is None else track.left_ns
             if landed or time_ns - track.left_ns > self._config.linger_ms * 1e6:
-                self._start(x, y, time_ns)
+                self._start(*point, time_ns)
+
+    def approach(self, point: tuple[float, float], time_ns: int) -> None:
+        """The eyes are about to land at `point`: the region waits for them there.
+
+        What was followed is forgotten only once they hold something else.
+        """
+        self._catch_up()
+        track = self._track
+        if not self._is_inside(*point) or (track and track.pinned):
+            return
+        if track and track.means(*point, time_ns, self._slack, landed=True):
+            if track.approached:
+                track.aim(*point, time_ns)
+            return
+        before = self._before if track and track.approached else track
+        self._start(*point, time_ns, approached=True)
+        self._before = before
 
     def turn(self, pose: HeadPose) -> None:
         """The head, and the camera with it, has turned so: what is far moves in the picture."""
@@ -227,7 +244,28 @@ class RoiTracker:
 
     # What happens at a look
 
-    def _start(self, x: float, y: float, time_ns: int, pinned: bool = False) -> None:
+    def _is_inside(self, x: float, y: float) -> bool:
+        return 0 <= x < self._sensor.width and 0 <= y < self._sensor.height
+
+    @property
+    def _slack(self) -> float:
+        """How far looks may miss what they mean, in pixels."""
+        return _GAZE_ERROR * self._sensor.width
+
+    def _arrive(self, x: float, y: float, time_ns: int, landed: bool) -> None:
+        """The eyes hold something after an approach: what it led to, or still what was before."""
+        track, before = self._track, self._before
+        if track is None or not track.approached:
+            return
+        track.approached = False
+        if before and before.means(x, y, time_ns, self._slack, landed):
+            self._previous, self._track = track.id, before
+        elif track.means(x, y, time_ns, self._slack, landed):
+            track.aim(x, y, time_ns)
+
+    def _start(
+        self, x: float, y: float, time_ns: int, *, pinned: bool = False, approached: bool = False
+    ) -> None:
         if self._track:
             self._previous = self._track.id
         self._last_id += 1
@@ -240,6 +278,7 @@ class RoiTracker:
             looked_ns=time_ns,
             good_ns=time_ns,
             pinned=pinned,
+            approached=approached,
             trials=Trials(sizes),
         )
 

@@ -68,6 +68,18 @@ def test_each_saccade_ends_in_one_landing(hz):
     assert late.max() <= 30 + 2.1 * 1000 / hz
 
 
+@pytest.mark.parametrize("hz", [200, 500, 1000])
+@pytest.mark.parametrize("degrees", [5.0, 12.0, 25.0])
+def test_eyes_slow_down_before_they_land_and_near_where_they_do(hz, degrees):
+    movements = take(samples(jumping([(0.0, 0.0), (degrees, 0.0)]), hz, noise=0.05))
+    landed_ms = landings(movements)[1]
+    slowing = [one for one in movements if one.slowing]
+    assert {one.state for one in slowing} == {"saccade"}
+    first = slowing[0].gaze
+    assert 5 <= landed_ms - first.time_ns / MS <= 30
+    assert first.x > 0.75 * degrees
+
+
 @pytest.mark.parametrize("hz", [60, 200, 1000])
 def test_what_is_on_the_way_is_a_saccade(hz):
     path = jumping([(0.0, 0.0), (20.0, 0.0)])

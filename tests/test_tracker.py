@@ -247,6 +247,80 @@ def test_a_landing_on_the_same_object_changes_nothing():
     assert servo.predict(10 * FRAME_NS) == before
 
 
+def test_eyes_that_are_about_to_land_are_awaited_there():
+    servo, here, there = RoiTracker(SENSOR), Roi(100, 100, 80, 80), Roi(460, 250, 60, 60)
+    follow(servo, [here] * 10, range(10))
+    start_ns = 9 * FRAME_NS
+    for ms, x in ((5, 400), (10, 455), (15, 480)):
+        servo.approach((x, 270), start_ns + ms * 1_000_000)
+    first = servo.predict(10 * FRAME_NS)
+    assert first is not None
+    x, y = first.centre
+    assert math.hypot(x - 480, y - 270) < 2  # where they were last, not where that would lead
+    started = servo.track
+    assert started > 1
+    shown = servo.see(seen_by_a_perfect_network(first, there, 10))
+    assert (shown.track, shown.area > 0) == (started, True)
+    servo.look(there.centre, 10 * FRAME_NS + 5_000_000, landed=True)
+    second = servo.predict(11 * FRAME_NS)
+    assert servo.track == started
+    assert second is not None
+    assert second.width < first.width  # the first size has been tried already
+    assert second.centre == pytest.approx(there.centre, abs=1)
+
+
+def test_eyes_that_turn_back_on_their_way_keep_the_object():
+    servo, here = RoiTracker(SENSOR), Roi(100, 100, 80, 80)
+    follow(servo, [here] * 10, range(10))
+    before = servo.predict(10 * FRAME_NS)
+    servo.approach((400, 300), 10 * FRAME_NS + 5_000_000)
+    late = seen_by_a_perfect_network(servo.predict(11 * FRAME_NS) or here, here, 11)
+    on_the_way = servo.track
+    servo.look(here.centre, 11 * FRAME_NS + 5_000_000, landed=True)
+    assert (servo.track, on_the_way) == (1, 2)
+    assert servo.see(late).track == 2  # of a region that nobody asks for any more
+    after = servo.predict(12 * FRAME_NS)
+    assert before is not None
+    assert after is not None
+    assert after.centre == pytest.approx(before.centre, abs=2)
+
+
+def test_eyes_on_their_way_within_the_object_change_nothing():
+    servo, here = RoiTracker(SENSOR), Roi(100, 100, 80, 80)
+    follow(servo, [here] * 10, range(10))
+    before = servo.predict(10 * FRAME_NS)
+    servo.approach((115, 160), 10 * FRAME_NS)
+    assert servo.track == 1
+    assert servo.predict(10 * FRAME_NS) == before
+
+
+def test_what_is_tapped_is_not_left_for_eyes_on_their_way():
+    servo = RoiTracker(SENSOR)
+    servo.take((100, 100), 0)
+    servo.approach((480, 340), FRAME_NS)
+    assert servo.track == 1
+
+
+@pytest.mark.parametrize("point", [(-5, 10), (10, 481), (float("nan"), 100)])
+def test_eyes_on_their_way_beside_the_sensor_start_nothing(point: tuple[float, float]):
+    servo = RoiTracker(SENSOR)
+    servo.approach(point, 0)
+    assert servo.predict(FRAME_NS) is None
+
+
+def test_eyes_that_land_beside_the_very_first_masks_mean_something_else():
+    servo, box = RoiTracker(SENSOR), Roi(200, 120, 240, 240)
+    for k in range(2):  # a frame around something else
+        servo.look((225, 240), k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        around = seen_by_a_perfect_network(roi, box, k)
+        inside = seen_by_a_perfect_network(roi, Roi(250, 170, 140, 140), k)
+        servo.see(Mask(around.bits & ~inside.bits, around.roi, SENSOR, around.time_ns, k, 0.95))
+    servo.look((320, 240), 2 * FRAME_NS, landed=True)
+    assert servo.track == 2
+
+
 @pytest.mark.parametrize(("away_ms", "track"), [(190, 1), (210, 2)])
 def test_eyes_that_wander_off_for_less_than_linger_ms_keep_the_object(away_ms: int, track: int):
     """They slide off it, and land nowhere."""
@@ -321,6 +395,8 @@ def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
     for k in range(12):
         for n in range(data.draw(st.integers(0, 3))):
             point = data.draw(st.tuples(coordinate, coordinate))
+            if data.draw(st.booleans()):
+                servo.approach(point, k * FRAME_NS + n * 1_000_000)
             servo.look(point, k * FRAME_NS + n * 1_000_000, data.draw(st.booleans()))
         if data.draw(st.booleans()):
             turned = (0.0, math.sin(data.draw(st.floats(-3, 3))), 0.0)

@@ -39,6 +39,8 @@ class Attention:
             return movement
         gaze = movement.gaze
         x, y = self._gaze_map.to_sensor(gaze)
+        if movement.slowing:
+            tracker.approach((x, y), gaze.time_ns)
         if movement.state != "saccade":
             tracker.look((x, y), gaze.time_ns, movement.landed)
         return replace(movement, gaze=Gaze(gaze.time_ns, x, y, gaze.confidence))

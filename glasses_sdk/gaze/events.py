@@ -84,11 +84,13 @@ class Movement:
 
     gaze    in the plane of the samples, the point filtered; confidence 0 and NaN in a blink
     landed  it is the first of a new hold: the eyes have arrived somewhere
+    slowing it is near the end of a saccade: the eyes are about to arrive
     """
 
     gaze: Gaze
     state: MovementState
     landed: bool = False
+    slowing: bool = False
 
 
 class _Point(NamedTuple):
@@ -143,6 +145,7 @@ class EventFilter:
         self._state: MovementState = "blink"
         self._blink_ns = blink_ns
         self._began_ns = self._fast_ns = 0  # of a saccade: its first sample, its last fast one
+        self._fastest = 0.0  # deg/s in this saccade
         self._slope = _Slope(self._config.window_ms)
         self._hold = _Hold(self._config)
 
@@ -163,7 +166,9 @@ class EventFilter:
         if between:
             self._state = "fixation"
         if self._state == "saccade":
-            return Movement(sample, "saccade")
+            speed = hypot(*velocity) if velocity else 0.0
+            self._fastest = max(self._fastest if was == "saccade" else 0.0, speed)
+            return Movement(sample, "saccade", slowing=speed < _SLOWING * self._fastest)
         landed = was == "blink" or ((between or was == "saccade") and self._leaves(point))
         if landed:
             self._hold = _Hold(self._config)
@@ -202,6 +207,7 @@ _AHEAD_NS = 50_000_000  # clocks differ by less
 _SET_BACK_NS = 1_000_000_000
 _BURST_NS = 400_000  # no eye tracker is faster
 _SACCADE_NS = 60_000_000  # most are over by then
+_SLOWING = 0.7  # of a saccade's peak velocity
 _SETTLED_S = 0.075  # over which the velocity of a hold is measured
 _SPREAD_NS = 2_000_000_000
 _RENEWED_NS = 50_000_000
