@@ -11,7 +11,7 @@ from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting, sight
 from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns
-from glasses_sdk.types import Mask, Roi
+from glasses_sdk.types import Roi
 
 __all__ = ["Track"]
 
@@ -21,7 +21,6 @@ _NEAR = 0.3  # of that by which looks may miss: beside a mask, within its box
 _RECENT_NS = 120_000_000
 _SIZE_ERROR = 0.14  # of a box's side, standard deviation of its logarithm
 _SIZE_ERROR_OPEN = 0.3  # where the mask runs into the region's edge
-_IN_TIME_NS = 20_000_000  # no other exposure has been aimed at since
 _AS_ONE = 10.0  # times less exact a second late: masks of one region on end err alike
 _CUT = 3.0  # times less exact
 _SMALLER = 1.5  # times less exact: masks that undershoot lead to regions that do so more
@@ -44,7 +43,6 @@ class Track:
     `seen` is the newest mask that was taken for it.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
-    `late_s` is how long before that its newest mask was taken, 0 for one that came in time.
     """
 
     id: int
@@ -62,7 +60,6 @@ class Track:
     wanted: Roi | None = None
     asked: Roi | None = None
     asked_ns: int = 0
-    late_s: float = 0.0
     widened: float = 1.0
     restarts: int = 0
     seen: Sighting | None = None
@@ -136,30 +133,25 @@ class Track:
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
         return far or not 0.15 < area < 6
 
-    def note_delay(self, mask: Mask) -> None:
-        """How late this mask has come, which is the newest."""
-        late_ns = self.asked_ns - mask.time_ns
-        self.late_s = late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
-
-    def follow(self, seen: Sighting) -> None:
-        """Fuse one mask's box. One that is smaller than the object was says less."""
+    def follow(self, seen: Sighting, late_s: float) -> None:
+        """Fuse one mask's box, which came so late. A smaller one than the object says less."""
         mask, whole = seen.mask, seen.whole
         self.seen, self.good_ns = seen, mask.time_ns
         self.widened = 1.0
-        self.belief.measure(whole.centre, self.size, mask.time_ns, self._cut(seen))
-        doubt = 1 + _AS_ONE * self.late_s
+        self.belief.measure(whole.centre, self.size, mask.time_ns, self._cut(seen, late_s))
+        doubt = 1 + _AS_ONE * late_s
         across = doubt * (_SIZE_ERROR_OPEN if seen.open_across else _SIZE_ERROR)
         down = doubt * (_SIZE_ERROR_OPEN if seen.open_down else _SIZE_ERROR)
         across *= _SMALLER if whole.width < self.extent.width else 1.0
         down *= _SMALLER if whole.height < self.extent.height else 1.0
         self.extent.measure((whole.width, whole.height), (across, down), mask.time_ns)
 
-    def _cut(self, seen: Sighting) -> float:
+    def _cut(self, seen: Sighting, late_s: float) -> float:
         """How much less exactly a late mask says where the object is that runs out of its region.
 
         It does so for frames on end, before the region can follow, and how far is a guess.
         """
-        return _CUT if self.late_s and (seen.open_across or seen.open_down) else 1.0
+        return _CUT if late_s and (seen.open_across or seen.open_down) else 1.0
 
     def follow_gaze(self, point: tuple[float, float], time_ns: int) -> None:
         """The point of it that was looked at when a mask was taken."""

@@ -97,6 +97,7 @@ class RoiTracker:
         self._last_id = 0
         self._looks = Looks()
         self._turns = Turns(sensor, focal_px(sensor, field_of_view_deg))
+        self._late_s = 0.0  # how long before the newest exposure aimed at the newest mask was taken
         self._unlearned: tuple[Track, Mask] | None = None
         self._search: Search | None = None
         if salient:
@@ -181,7 +182,7 @@ class RoiTracker:
         if track is None:
             return self._search.region if self._search else None
         region = self._region(track, time_ns)
-        if track.wanted is None or self._moves(track.wanted, region, track.late_s):
+        if track.wanted is None or self._moves(track.wanted, region):
             track.wanted = region
         track.asked, track.asked_ns = visible(track.wanted, self._sensor), time_ns
         if track.asked is None:
@@ -219,7 +220,8 @@ class RoiTracker:
         if track.trials:
             side = track.trials.side(time_ns)
             return Roi.around(*box.centre, side, side)
-        unsure = _ROOM * track.belief.error(track.size, time_ns) / track.size
+        room = _ROOM_LATE if self._late_s else _ROOM
+        unsure = room * track.belief.error(track.size, time_ns) / track.size
         unsure += _WIDER * max(_SURE - track.trust, 0.0)
         if track.gaze and self._is_looked_at(track, time_ns):
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
@@ -233,9 +235,9 @@ class RoiTracker:
         """Whether the last look at it was not long before."""
         return time_ns - track.looked_ns < self._config.coast_ms * 1e6
 
-    def _moves(self, before: Roi, after: Roi, late_s: float) -> bool:
+    def _moves(self, before: Roi, after: Roi) -> bool:
         """Whether an edge has moved by more than the deadband, which is wider for late masks."""
-        deadband = self._config.deadband * (1 + _RESTFUL * late_s)
+        deadband = self._config.deadband * (1 + _RESTFUL * self._late_s)
         across, down = deadband * after.width, deadband * after.height
         return (
             max(abs(after.left - before.left), abs(after.right - before.right)) > across
@@ -311,7 +313,7 @@ class RoiTracker:
         if track.trials:
             self._try(track, track.trials, mask, seen)
             return
-        track.note_delay(mask)
+        self._note_delay(track, mask)
         if mask.roi_state == "settling" and track.asked and alike(mask.roi, track.asked) < _ASKED:
             return  # of a region before it, which was long on its way
         point = self._looks.at(mask.time_ns)
@@ -320,8 +322,13 @@ class RoiTracker:
         if seen is None or mask.score < self._config.min_score or track.jumps(seen):
             self._miss(track, mask)
             return
-        track.follow(seen)
+        track.follow(seen, self._late_s)
         self._doubt(track, seen, point)
+
+    def _note_delay(self, track: Track, mask: Mask) -> None:
+        """How late masks come is the sensor's doing: the next track begins knowing it."""
+        late_ns = track.asked_ns - mask.time_ns
+        self._late_s = late_ns / 1e9 if late_ns > _IN_TIME_NS else 0.0
 
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
         """A region that has drifted off shows unsure masks: while somebody looks, start again.
@@ -333,7 +340,7 @@ class RoiTracker:
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
-        late = _DOUBT_LATE * track.late_s
+        late = _DOUBT_LATE * self._late_s
         doubt = max(_DOUBT - late, _DOUBT_HELD) if gaze else _DOUBT_HELD
         if track.pinned or track.trust >= doubt:
             return
@@ -351,7 +358,7 @@ class RoiTracker:
         track.restarts += 1
         side = max(doubted.mask.roi.width, doubted.mask.roi.height)
         sides = self._start_sides
-        if side > _LARGE * sides[0] and track.restarts % _AFRESH and not track.late_s:
+        if side > _LARGE * sides[0] and track.restarts % _AFRESH and not self._late_s:
             sides = [min(share * side, self._short) for share in _AGAIN]
         track.trials = Trials(sides, doubted)
         track.trust = 1.0
@@ -384,7 +391,9 @@ class RoiTracker:
 _GRAINS = {"part": 0.5, "object": 1.0, "whole": 2.0}  # times the starting sizes
 _ASKED = 0.5  # IoU from which a mask is of the region asked for
 _GAZE_ERROR = 0.03  # of the sensor's width: how far looks may miss what they mean
+_IN_TIME_NS = 20_000_000  # no other exposure has been aimed at since
 _ROOM = 0.9  # standard deviations of the object's place, beside the padding
+_ROOM_LATE = 0.2  # the same where masks come late: a region as wide as that shows its neighbours
 _SURE = 0.9  # mean score below which the region is wider
 _WIDER = 0.9  # times what it is below it, as a share of the object on each side
 _RESTFUL = 12.0  # times wider is the deadband a second that masks take: each move costs as long

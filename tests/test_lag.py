@@ -223,3 +223,23 @@ def test_no_line_is_drawn_through_a_blink():
     looks.add(0, (0, 0), landed=False)
     looks.add(200 * MS, (100, 100), landed=False)
     assert looks.at(100 * MS) is None
+
+
+def test_late_masks_do_not_make_the_region_wider_than_those_in_time():
+    """What is seen so late is uncertain for long, and a region as wide as that shows more."""
+    widths = list[float]()
+    for lag in (0, 4):
+        tracker, late = RoiTracker(SENSOR, TrackerConfig(deadband=0.0)), list[Mask]()
+        for start in (0, 40):  # the second thing is begun with what the first has taught
+            thing = Roi.around(200 + 5 * start, 240, 80, 80)
+            for k in range(start, start + 40):
+                tracker.look(thing.centre, k * FRAME_NS, landed=k == start)
+                region = tracker.predict(k * FRAME_NS)
+                assert region is not None
+                late.append(seen_by_a_perfect_network(region, thing, k))
+                if k >= lag:
+                    tracker.see(late[k - lag])
+                if k == 40 + lag + 3:  # just settled
+                    widths.append(region.width)
+    in_time, lagging = widths
+    assert lagging < 1.02 * in_time, widths
