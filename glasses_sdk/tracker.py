@@ -139,7 +139,7 @@ class RoiTracker:
         track = self._track
         if not self._is_inside(*point) or (track and track.pinned):
             return
-        if track and track.means(*point, time_ns, self._slack, landed=True):
+        if track and track.means(*point, time_ns, self._slack, landed=False):
             if track.approached:
                 track.aim(*point, time_ns)
             return

@@ -145,7 +145,7 @@ class EventFilter:
         self._state: MovementState = "blink"
         self._blink_ns = blink_ns
         self._began_ns = self._fast_ns = 0  # of a saccade: its first sample, its last fast one
-        self._fastest = 0.0  # deg/s in this saccade
+        self._fastest: _Velocity = 0.0, 0.0  # in this saccade, since it turned
         self._slope = _Slope(self._config.window_ms)
         self._hold = _Hold(self._config)
 
@@ -166,9 +166,8 @@ class EventFilter:
         if between:
             self._state = "fixation"
         if self._state == "saccade":
-            speed = hypot(*velocity) if velocity else 0.0
-            self._fastest = max(self._fastest if was == "saccade" else 0.0, speed)
-            return Movement(sample, "saccade", slowing=speed < _SLOWING * self._fastest)
+            slowing = velocity is not None and self._slows(velocity, began=was != "saccade")
+            return Movement(sample, "saccade", slowing=slowing)
         landed = was == "blink" or ((between or was == "saccade") and self._leaves(point))
         if landed:
             self._hold = _Hold(self._config)
@@ -195,6 +194,15 @@ class EventFilter:
             return True
         x, y = self._angles(held.x, held.y)
         return hypot(point.x - x, point.y - y) > self._config.smallest_deg
+
+    def _slows(self, velocity: _Velocity, began: bool) -> bool:
+        """Whether it has passed its peak velocity, and turned nowhere else since."""
+        (x, y), (fast_x, fast_y) = velocity, self._fastest
+        speed, fastest = hypot(x, y), hypot(fast_x, fast_y)
+        if began or speed > fastest or x * fast_x + y * fast_y <= 0:
+            self._fastest = velocity
+            return False
+        return speed < _SLOWING * fastest
 
     def _lasts(self, fast: bool, time_ns: int) -> bool:
         if fast:
