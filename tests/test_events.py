@@ -80,6 +80,15 @@ def test_eyes_slow_down_before_they_land_and_near_where_they_do(hz, degrees):
     assert first.x > 0.75 * degrees
 
 
+@pytest.mark.parametrize("hz", [500, 1000])
+def test_eyes_that_turn_on_their_way_have_not_slowed_down(hz):
+    home, out = np.zeros((500, 2)), np.linspace(0, 12, 30)[:, None] * [[1.0, 0.0]]
+    movements = take(samples(np.concatenate([home, out, out[::-1], home]), hz, noise=0.02))
+    back = [one for one in movements if 542 <= one.gaze.time_ns / MS <= 558]  # the window's half on
+    assert {one.state for one in back} == {"saccade"}
+    assert not any(one.slowing for one in back)
+
+
 @pytest.mark.parametrize("hz", [60, 200, 1000])
 def test_what_is_on_the_way_is_a_saccade(hz):
     path = jumping([(0.0, 0.0), (20.0, 0.0)])
