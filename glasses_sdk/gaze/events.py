@@ -82,9 +82,9 @@ class EventConfig:
 class Movement:
     """One sample, understood.
 
-    gaze    in the plane of the samples, the point filtered; confidence 0 and NaN in a blink
-    landed  it is the first of a new hold: the eyes have arrived somewhere
-    slowing it is near the end of a saccade: the eyes are about to arrive
+    gaze     in the plane of the samples, the point filtered; confidence 0 and NaN in a blink
+    landed   it is the first of a new hold: the eyes have arrived somewhere
+    slowing  it is near the end of a saccade: the eyes are about to arrive
     """
 
     gaze: Gaze
