@@ -208,6 +208,19 @@ def test_the_region_has_more_room_while_the_masks_are_unsure():
     assert unsure > 1.05 * sure, widths
 
 
+def _on_a_picture_frame(masks: int) -> RoiTracker:
+    """It has seen a frame around something else so often, its bars 50 pixels wide."""
+    servo, box = RoiTracker(SENSOR), Roi(200, 120, 240, 240)
+    for k in range(masks):
+        servo.look((225, 240), k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        around = seen_by_a_perfect_network(roi, box, k)
+        inside = seen_by_a_perfect_network(roi, Roi(250, 170, 140, 140), k)
+        servo.see(Mask(around.bits & ~inside.bits, around.roi, SENSOR, around.time_ns, k, 0.95))
+    return servo
+
+
 @pytest.mark.parametrize(
     ("x", "landed", "track"),
     [(320, True, 2), (320, False, 1), (222, True, 1), (240, True, 1), (275, True, 2)],
@@ -215,14 +228,7 @@ def test_the_region_has_more_room_while_the_masks_are_unsure():
 def test_eyes_that_land_in_its_box_and_beside_its_mask_mean_something_else(
     x: float, landed: bool, track: int
 ):
-    servo, box = RoiTracker(SENSOR), Roi(200, 120, 240, 240)
-    for k in range(10):  # a frame around something else, its bars 50 pixels wide
-        servo.look((225, 240), k * FRAME_NS - 5_000_000)
-        roi = servo.predict(k * FRAME_NS)
-        assert roi is not None
-        around = seen_by_a_perfect_network(roi, box, k)
-        inside = seen_by_a_perfect_network(roi, Roi(250, 170, 140, 140), k)
-        servo.see(Mask(around.bits & ~inside.bits, around.roi, SENSOR, around.time_ns, k, 0.95))
+    servo = _on_a_picture_frame(10)
     assert servo.track == 1
     servo.look((x, 240), 10 * FRAME_NS, landed)
     assert servo.track == track
@@ -309,14 +315,7 @@ def test_eyes_on_their_way_beside_the_sensor_start_nothing(point: tuple[float, f
 
 
 def test_eyes_that_land_beside_the_very_first_masks_mean_something_else():
-    servo, box = RoiTracker(SENSOR), Roi(200, 120, 240, 240)
-    for k in range(2):  # a frame around something else
-        servo.look((225, 240), k * FRAME_NS - 5_000_000)
-        roi = servo.predict(k * FRAME_NS)
-        assert roi is not None
-        around = seen_by_a_perfect_network(roi, box, k)
-        inside = seen_by_a_perfect_network(roi, Roi(250, 170, 140, 140), k)
-        servo.see(Mask(around.bits & ~inside.bits, around.roi, SENSOR, around.time_ns, k, 0.95))
+    servo = _on_a_picture_frame(2)
     servo.look((320, 240), 2 * FRAME_NS, landed=True)
     assert servo.track == 2
 
