@@ -101,7 +101,10 @@ def alike(one: Roi, other: Roi) -> float:
     return shared / (one.width * one.height + other.width * other.height - shared)
 
 
-def off_middle(box: Roi, point: tuple[float, float]) -> float:
-    """How far a point lies from the box's middle, as a share of its sides: 0.5 is an edge."""
+def off_middle(box: Roi, point: tuple[float, float], least: float = 0.0) -> float:
+    """How far a point lies from the box's middle, as a share of its sides: 0.5 is an edge.
+
+    Sides shorter than `least` count as that long.
+    """
     (cx, cy), (x, y) = box.centre, point
-    return max(abs(x - cx) / box.width, abs(y - cy) / box.height)
+    return max(abs(x - cx) / max(box.width, least), abs(y - cy) / max(box.height, least))

@@ -335,7 +335,9 @@ class RoiTracker:
 
         So does one that is the wrong thing's: people look near the middle of what they look at.
         """
-        beside = off_middle(seen.box, point) if point and track.left_ns is None else 0.0
+        beside = 0.0
+        if point and track.left_ns is None:
+            beside = off_middle(seen.box, point, least=self._slack)
         sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)

@@ -176,6 +176,22 @@ def test_a_thing_that_has_gone_is_not_kept_for_having_been_doubted():
     pytest.fail("it is still followed")
 
 
+@pytest.mark.parametrize(("width", "beside", "kept"), [(12, 8, True), (60, 40, False)])
+def test_looks_beside_the_middle_speak_against_it_only_as_far_as_looks_are_exact(
+    width: int, beside: int, kept: bool
+):
+    servo, box = RoiTracker(SENSOR), Roi.around(320, 240, width, 180)
+    follow(servo, [box] * 4, range(4))
+    tried = False
+    for k in range(4, 24):
+        servo.look((320 + beside, 240), k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        tried = tried or abs(roi.width - roi.height) < 2
+        servo.see(seen_by_a_perfect_network(roi, box, k, score=0.9))
+    assert tried is not kept
+
+
 def test_one_look_alone_is_no_reason_to_give_up_masks_that_are_rather_sure():
     servo, thing = RoiTracker(SENSOR), Roi.around(320, 240, 60, 180)
     servo.look(thing.centre, 0)
