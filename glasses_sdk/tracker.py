@@ -333,12 +333,15 @@ class RoiTracker:
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
         """A region that has drifted off shows unsure masks: while somebody looks, start again.
 
-        So does one that is the wrong thing's: people look near the middle of what they look at.
+        So does one that is the wrong thing's: people look near the middle of what they look at, and
+        at the thing itself, not at what its outline leaves out.
         """
-        beside = 0.0
+        beside, off = 0.0, False
         if point and track.left_ns is None:
             beside = off_middle(seen.box, point, least=self._slack)
-        sign = seen.mask.score - _OFF_MIDDLE * max(min(beside, 1.0) - _MIDDLE, 0.0)
+            off = not seen.reaches(*point, _NEAR * self._slack)
+        far = max(min(beside, 1.0) - _MIDDLE, 0.0)
+        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
@@ -408,6 +411,8 @@ _DOUBT_HELD = 0.65  # and while nobody does
 _DOUBT_LATE = 0.6  # less a second that its masks take: to start again costs as much and more
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
 _OFF_MIDDLE = 0.3  # of the score, for looks that lie a whole side beside it
+_OFF_MASK = 0.15  # of the score, for looks that fall on none of its cells
+_NEAR = 0.5  # of that by which looks may miss: cells that near are looked at
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 

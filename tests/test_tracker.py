@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +190,22 @@ def test_looks_beside_the_middle_speak_against_it_only_as_far_as_looks_are_exact
         assert roi is not None
         tried = tried or abs(roi.width - roi.height) < 2
         servo.see(seen_by_a_perfect_network(roi, box, k, score=0.9))
+    assert tried is not kept
+
+
+@pytest.mark.parametrize(("hole", "kept"), [(16, True), (70, False)])
+def test_looks_that_fall_beside_all_of_a_mask_speak_against_it(hole: int, kept: bool):
+    servo, box = RoiTracker(SENSOR), Roi.around(320, 240, 180, 180)
+    gap = Roi.around(320, 240, hole, hole)
+    follow(servo, [box] * 4, range(4))
+    tried = False
+    for k in range(4, 24):
+        servo.look((320, 240), k * FRAME_NS - 5_000_000)
+        roi = servo.predict(k * FRAME_NS)
+        assert roi is not None
+        tried = tried or roi.width > 300
+        mask = seen_by_a_perfect_network(roi, box, k, score=0.9)
+        servo.see(replace(mask, bits=mask.bits & ~seen_by_a_perfect_network(roi, gap, k).bits))
     assert tried is not kept
 
 
