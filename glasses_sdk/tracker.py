@@ -339,7 +339,7 @@ class RoiTracker:
         beside, off = 0.0, False
         if point and track.left_ns is None:
             beside = off_middle(seen.box, point, least=self._slack)
-            off = not seen.reaches(*point, _NEAR * self._slack)
+            off = not seen.reaches(*point, _AT_MASK * self._slack)
         far = max(min(beside, 1.0) - _MIDDLE, 0.0)
         sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off
         track.trust += _NEWEST * (sign - track.trust)
@@ -412,7 +412,7 @@ _DOUBT_LATE = 0.6  # less a second that its masks take: to start again costs as 
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
 _OFF_MIDDLE = 0.3  # of the score, for looks that lie a whole side beside it
 _OFF_MASK = 0.15  # of the score, for looks that fall on none of its cells
-_NEAR = 0.5  # of that by which looks may miss: cells that near are looked at
+_AT_MASK = 0.5  # of that by which looks may miss: cells that near are looked at
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 
 
