@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 from glasses_sdk import models
 from glasses_sdk.cli import main
 from glasses_sdk.errors import ConfigError, ModelError
+from glasses_sdk.sensors.imx500 import package as packaging
 from glasses_sdk.sensors.imx500.package import package
 
 MAKES = 'printf "rpk of " > "$4/network.rpk"; cat "$2" >> "$4/network.rpk"'
 PACKED = b"what the converter wrote"
+RELEASED = {"packerOut.zip", "SHA256SUMS"}
 
 
 @pytest.fixture
@@ -43,11 +46,41 @@ def test_the_network_lies_beside_its_package_with_its_checksum(
     network = package(folder)
     assert network == folder / "network.rpk"
     assert network.read_bytes() == b"rpk of " + PACKED
-    checked = subprocess.run(["sha256sum", "-c", "SHA256SUMS"], cwd=folder, capture_output=True)
+    sums = "network.rpk.sha256"
+    checked = subprocess.run(["sha256sum", "-c", sums], cwd=folder, capture_output=True)
     assert checked.returncode == 0
     assert b"network.rpk: OK" in checked.stdout
-    assert b"packerOut.zip: OK" in checked.stdout
-    assert {one.name for one in folder.iterdir()} == {"network.rpk", "packerOut.zip", "SHA256SUMS"}
+    assert {one.name for one in folder.iterdir()} == {*RELEASED, "network.rpk", sums}
+
+
+def test_packaging_changes_no_file_that_was_released(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    install(MAKES, tmp_path, monkeypatch)
+    before = {name: (folder / name).read_bytes() for name in RELEASED}
+    package(folder)
+    package(folder)  # again, as after an update
+    assert {name: (folder / name).read_bytes() for name in RELEASED} == before
+
+
+def test_a_folder_of_somebody_else_s_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    install(MAKES, tmp_path, monkeypatch)
+    monkeypatch.setattr(packaging, "TemporaryDirectory", refused)
+    with pytest.raises(ConfigError, match=rf"cannot write {folder}/network\.rpk \(Permission"):
+        package(folder)
+
+
+def refused(**_: object) -> None:
+    """What the kernel says to whoever may not write there; root may."""
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_checksums_that_are_no_text_are_named(folder: Path):
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ModelError, match="SHA256SUMS is damaged"):
+        package(folder)
 
 
 def test_where_the_program_is_not_the_message_has_the_apt_command(
@@ -86,7 +119,7 @@ def test_a_program_that_makes_nothing_is_told_in_its_own_words(
     install(program, tmp_path, monkeypatch)
     with pytest.raises(ModelError, match=sentence):
         package(folder)
-    assert {one.name for one in folder.iterdir()} == {"packerOut.zip", "SHA256SUMS"}
+    assert {one.name for one in folder.iterdir()} == RELEASED
 
 
 def test_the_command_packs_a_release_or_a_folder(

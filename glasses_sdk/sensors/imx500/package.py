@@ -17,21 +17,20 @@ from glasses_sdk.models import sha256
 __all__ = ["package"]
 
 _TOOL = "imx500-package"
-_SUMS = "SHA256SUMS"
+_SUMS = "SHA256SUMS"  # of what was released
 _SECONDS = 300.0
 
 
 def package(folder: Path) -> Path:
-    """Make `network.rpk` of the `packerOut.zip` in this folder, and add it to its SHA256SUMS.
+    """Make `network.rpk` of the `packerOut.zip` in this folder, and `network.rpk.sha256`.
 
     Raises ModelError for a package that is missing, damaged or refused, ConfigError where there is
-    no `imx500-package`.
+    no `imx500-package` or the folder cannot be written.
     """
     packed = folder / "packerOut.zip"
     if not packed.is_file():
         raise ModelError(f"no packerOut.zip in {folder}: glasses convert makes one")
-    wanted = _sums(folder).get(packed.name)
-    if wanted not in (None, sha256(packed)):
+    if _released(folder, packed.name) not in (None, sha256(packed)):
         raise ModelError(f"{packed} is damaged, or not the one of {folder / _SUMS}: copy it again")
     tool = shutil.which(_TOOL)
     if tool is None:
@@ -39,11 +38,18 @@ def package(folder: Path) -> Path:
             f"no {_TOOL} here: on a Raspberry Pi, sudo apt install imx500-all imx500-tools; it is "
             f"in Raspberry Pi's own archive only"
         )
-    with TemporaryDirectory(prefix=".rpk-", dir=folder) as work:
-        made = _run(tool, packed, Path(work))
-        network = made.replace(folder / made.name)
-    _add_sum(folder, network)
-    return network
+    try:
+        with TemporaryDirectory(prefix=".rpk-", dir=folder) as work:
+            made = _run(tool, packed, Path(work))
+            digest = made.with_name(f"{made.name}.sha256")
+            digest.write_text(f"{sha256(made)}  {made.name}\n")
+            digest.replace(folder / digest.name)
+            return made.replace(folder / made.name)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {folder / 'network.rpk'} ({error.strerror}): run it as the folder's "
+            "owner, or package a copy of the folder that is yours"
+        ) from error
 
 
 def _run(tool: str, packed: Path, work: Path) -> Path:
@@ -65,14 +71,12 @@ def _run(tool: str, packed: Path, work: Path) -> Path:
     return network
 
 
-def _sums(folder: Path) -> dict[str, str]:
-    """File to checksum, as `sha256sum` writes them."""
+def _released(folder: Path, name: str) -> str | None:
+    """The file's checksum as it was released, where the folder says."""
     sums = folder / _SUMS
-    lines = sums.read_text().splitlines() if sums.is_file() else []
-    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-
-
-def _add_sum(folder: Path, file: Path) -> None:
-    sums = _sums(folder) | {file.name: sha256(file)}
-    lines = [f"{digest}  {name}\n" for name, digest in sorted(sums.items())]
-    (folder / _SUMS).write_text("".join(lines))
+    try:
+        lines = sums.read_text().splitlines() if sums.is_file() else []
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{sums} is damaged: copy it again") from error
+    digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
+    return digests.get(name)
