@@ -11,6 +11,7 @@ import os
 import re
 import select
 import signal
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from glasses_sdk.errors import DeviceError, DeviceLost, ModelError
 from glasses_sdk.geometry import mask_box
 from glasses_sdk.protocols import Health
+from glasses_sdk.sensors.imx500.records import Line, Loading, Record, Saw
 from glasses_sdk.sensors.imx500.sensor import Imx500Sensor, Patience
 from glasses_sdk.sensors.imx500.spec import Imx500Spec
 from glasses_sdk.types import Mask, Roi, Size
@@ -224,6 +226,30 @@ def test_closing_leaves_no_process_and_no_descriptor(fake: Open):
     assert not Path(f"/proc/{child}").exists()
 
 
+def test_closing_lets_the_camera_be_closed_in_order(fake: Open):
+    with fake() as sensor:
+        next_mask(sensor)
+        process = sensor._child._process  # pyright: ignore[reportPrivateUsage]
+    assert process.returncode == 0
+
+
+def test_what_nobody_has_read_of_the_upload_does_not_hold_back_newer_masks():
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    near, far = Line(here), Line(there, spare=here.dup())
+    for share in (0.2, 0.9):
+        far.send(Loading(share))
+    for number in range(1000):
+        far.send(Saw(number, 0, 0, (0, 0, 16, 16), False, False, 1.0, bytes(2000), None, (0, 0, 0)))
+    got: list[Record] = []
+    while record := near.receive():
+        got.append(record)
+    near.close()
+    far.close()
+    assert len(got) < 4
+    assert isinstance(got[-1], Saw)
+    assert got[-1].number == 999
+
+
 # What goes wrong
 
 
@@ -299,9 +325,12 @@ def test_an_ioctl_that_fails_is_an_error_and_not_a_wrong_region(fake: Open):
 def test_an_upload_that_fails_is_tried_again(fake: Open):
     with fake(faulty_lives=2, upload_fails=True) as sensor:
         seen = states(sensor, "streaming")
+        first = next_mask(sensor)
     reasons = [str(health.reason) for health in seen]
     assert {"stalled", "restarting"} & {health.state for health in seen}
     assert any("Input/output error" in reason for reason in reasons)
+    assert 0 <= first.seq < 100
+    assert sensor.health().dropped < 100
 
 
 def test_an_upload_is_told_while_the_library_holds_the_interpreter(fake: Open):

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -16,7 +17,7 @@ from glasses_sdk.sensors.imx500.spec import Imx500Spec
 __all__ = ["Child"]
 
 _PROGRAM = "glasses_sdk.sensors.imx500.process"
-_WAIT_SECONDS = 1.0  # for the camera to be closed in order
+_WAIT_SECONDS = 2.0  # for the camera to be closed in order
 
 
 class Child:
@@ -63,10 +64,14 @@ class Child:
         self._process.kill()
 
     def end(self) -> None:
-        """Hang up, and wait until it is gone; one that does not go is killed."""
+        """Hang up, and wait until it is gone; one that does not go is killed.
+
+        While the driver uploads a network, not even that ends it: it then goes when that is done.
+        """
         self.line.close()
         try:
             self._process.wait(_WAIT_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_WAIT_SECONDS)

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -78,7 +79,9 @@ def _info(camera: Picamera, spec: Imx500Spec, name: str) -> SensorInfo:
 def _told_of(camera: Picamera, line: Line) -> Generator[None]:
     """Meanwhile another process tells how the upload goes: this one's interpreter stands still."""
     parent = os.getpid()
-    teller = os.fork()
+    with warnings.catch_warnings():  # of libcamera's threads, which the teller has no use for
+        warnings.simplefilter("ignore", DeprecationWarning)
+        teller = os.fork()
     if teller == 0:
         _tell(camera, line, parent)
     try:

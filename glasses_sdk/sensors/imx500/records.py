@@ -90,19 +90,19 @@ class Line:
 
     def send(self, record: Record) -> None:
         """Never blocks; once the far end is gone or has stopped reading, nobody misses it."""
-        if isinstance(record, Saw):
+        if isinstance(record, Saw | Fault):
             self._take_back()
         with suppress(BrokenPipeError, ConnectionResetError, BlockingIOError):
             self._end.send(self._out.encode(record), socket.MSG_DONTWAIT)
 
     def _take_back(self) -> None:
-        """An unread mask is old: the newest wins."""
+        """What nobody has read is old, and what is new is to find room."""
         if self._spare is None:
             return
         with suppress(BlockingIOError):
             how = socket.MSG_DONTWAIT
             waiting = self._in.decode(self._spare.recv(_LARGEST, how | socket.MSG_PEEK))
-            if isinstance(waiting, Saw | Blank):
+            if isinstance(waiting, Saw | Blank | Loading):
                 self._spare.recv(_LARGEST, how)
 
     def receive(self) -> Record | None:
@@ -118,5 +118,8 @@ class Line:
         return self._in.decode(packet)
 
     def close(self) -> None:
+        """Also for the far end, though it holds a `spare` of this one."""
+        with suppress(OSError):  # it may be gone already
+            self._end.shutdown(socket.SHUT_RDWR)
         for end in filter(None, (self._end, self._spare)):
             end.close()

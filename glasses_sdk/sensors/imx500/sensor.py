@@ -258,7 +258,8 @@ class Imx500Sensor:
         except DeviceError as error:
             self._over = DeviceLost(str(error))
             raise self._over from error
-        self._state, self._offset = "restarting", None
+        self._state = "restarting"
+        self._offset = None if self._newest >= 0 else 0
 
     def _start(self) -> None:
         self._child = Child(self._driver, self._spec)
@@ -269,7 +270,10 @@ class Imx500Sensor:
     def _wait_opened(self) -> SensorInfo:
         """Of the first process: raises what the camera cannot be opened with."""
         if not self._poller.poll(self._patience.open_s):
-            raise DeviceError(f"the camera has not opened within {self._patience.open_s:.0f} s")
+            raise DeviceError(
+                f"the camera has not opened within {self._patience.open_s:.0f} s: another program "
+                "may be using it, `fuser /dev/media*` says which"
+            )
         try:
             record = self._child.line.receive()
         except EOFError as error:
