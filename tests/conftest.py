@@ -22,7 +22,13 @@ def numbered(k: int) -> Picture:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="also the tests that take minutes")
-    parser.addoption("--imx500", action="store_true", help="also the tests that need the camera")
+    parser.addoption("--imx500", action="store_true", help="the tests that need the camera alone")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """On the real camera nothing else: a stand-in for libcamera must not come near it."""
+    other = collection_path.name.startswith("test_") and collection_path.name != "test_hardware.py"
+    return True if other and config.getoption("--imx500") else None
 
 
 @pytest.fixture(scope="session")

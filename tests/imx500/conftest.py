@@ -19,21 +19,17 @@ sys.path.append(str(Path(__file__).parents[2]))  # the camera's process is to fi
 
 CELLS = Size(16, 16)
 RATE_HZ = 50.0
-HARDWARE = "test_hardware.py"
 
 
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """The stand-in for libcamera must not come near the real one."""
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Without picamera2, what does not need it."""
     is_test = collection_path.name.startswith("test_")
-    if is_test and config.getoption("--imx500") and collection_path.name != HARDWARE:
-        return True
-    if is_test and find_spec("picamera2") is None and collection_path.name not in PURE:
-        return True
-    return None
+    missing = find_spec("picamera2") is None and collection_path.name not in PURE
+    return True if is_test and missing else None
 
 
-_PURE = ("aim", "attribution", "package", "rest", "rpk", "tensors")
-PURE = {HARDWARE, *(f"test_{name}.py" for name in _PURE)}
+_PURE = ("aim", "attribution", "hardware", "package", "rest", "rpk", "tensors")
+PURE = {f"test_{name}.py" for name in _PURE}
 
 
 @pytest.fixture
