@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ __all__ = ["raspberry"]
 
 _ROOT = Path("/")
 _PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}  # which apt's picamera2 is built for
+_OLDEST = 0, 3, 35  # picamera2
 _FIRMWARE = ("imx500_loader.fpk", "imx500_firmware.fpk")
 _NODES = ("video*", "media*", "v4l-subdev*", "dma_heap/*")
 _INSTALL = "sudo apt install imx500-all python3-picamera2"
@@ -69,7 +71,7 @@ def _libcamera(root: Path) -> Finding:
     }
     if binding is None:
         return Finding("libcamera", "broken", "python3-libcamera is not installed", _INSTALL)
-    if libraries != {binding}:
+    if binding not in libraries:  # apt leaves older ones of another name where they are
         says = f"python3-libcamera {binding} beside libcamera {', '.join(sorted(libraries))}"
         fix = "sudo apt update && sudo apt full-upgrade"
         return Finding("libcamera", "broken", says, fix)
@@ -88,12 +90,20 @@ def _picamera2() -> Finding:
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     if tried.returncode == 0:
-        return Finding("picamera2", "fine", tried.stdout.strip())
+        version = tried.stdout.strip()
+        if _numbers(version) >= _OLDEST:
+            return Finding("picamera2", "fine", version)
+        says = f"{version} is too old for an IMX500: 0.3.35 is the first that counts its frames"
+        return Finding("picamera2", "broken", says, "sudo apt update && sudo apt full-upgrade")
     why = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
     fix = f"{_INSTALL}; and python3 -m venv --system-site-packages"
     if "numpy" in tried.stderr and "No module named" not in why:  # built against another one
         fix = "let apt's numpy be the one: pip uninstall numpy, or pip install 'numpy<2'"
     return Finding("picamera2", "broken", f"cannot be imported: {why}", fix)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
 def _imx500(root: Path) -> Iterator[Finding]:

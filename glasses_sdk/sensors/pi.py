@@ -8,17 +8,14 @@ suspended time (CLOCK_BOOTTIME); the two differ by as long as the computer has s
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Iterator
 
 from glasses_sdk.errors import DeviceError
 
-__all__ = ["MISSING", "asleep_ns", "exposure_ns", "monotonic", "refusal", "told"]
+__all__ = ["asleep_ns", "exposure_ns", "monotonic", "refusal", "told", "unimportable"]
 
-MISSING = (
-    "this camera needs picamera2 and libcamera: sudo apt install imx500-all python3-picamera2, and "
-    "in a virtual environment python3 -m venv --system-site-packages"
-)
 _RECENT_NS = 5_000_000_000
 
 
@@ -42,9 +39,26 @@ def exposure_ns(exposure_us: object) -> int:
     return round(exposure_us * 1000) if sensible else 0  # pyright: ignore[reportOperatorIssue, reportUnknownArgumentType]
 
 
+def unimportable(error: Exception) -> DeviceError:
+    """Why there is no picamera2: not here, or built for another Python, NumPy or libcamera."""
+    if isinstance(error, ModuleNotFoundError):
+        return DeviceError(
+            "this camera needs picamera2 and libcamera: sudo apt install imx500-all "
+            "python3-picamera2, and in a virtual environment python3 -m venv "
+            f"--system-site-packages ({error})"
+        )
+    return DeviceError(
+        f"picamera2 is here, but cannot be imported ({type(error).__name__}: {told(error)}): "
+        "glasses doctor says what to do"
+    )
+
+
 def refusal(error: Exception, camera: str) -> DeviceError | None:
     """What an error of picamera2 says of the camera, where it is one that every camera has."""
-    if any(getattr(one, "errno", None) == errno.EBUSY for one in _chain(error)):
+    busy = os.strerror(errno.EBUSY)  # libcamera's errors have words alone
+    if any(getattr(one, "errno", None) == errno.EBUSY for one in _chain(error)) or (
+        busy in told(error)
+    ):
         return DeviceError(f"{camera} is in use: `fuser /dev/media*` says by whom; end that")
     if any(isinstance(one, PermissionError) for one in _chain(error)):
         return DeviceError(

@@ -18,12 +18,12 @@ from typing import Any
 from glasses_sdk.errors import DeviceError, DeviceLost
 from glasses_sdk.sensors.frames import Frame
 from glasses_sdk.sensors.pi import (
-    MISSING,
     asleep_ns,
     exposure_ns,
     monotonic,
     refusal,
     told,
+    unimportable,
 )
 from glasses_sdk.types import Size
 
@@ -84,8 +84,8 @@ class PiCamera:
     def _open(self, index: int) -> Any:
         try:
             from picamera2 import Picamera2
-        except ImportError as error:
-            raise DeviceError(f"{MISSING} ({error})") from error
+        except Exception as error:  # a ValueError, where NumPy is another than it was built for
+            raise unimportable(error) from error
         try:
             cameras = len(Picamera2.global_camera_info())
             if index >= cameras:

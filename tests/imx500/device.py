@@ -142,7 +142,7 @@ class Device:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(owner)
-            raise OSError(errno.EBUSY, "Failed to acquire camera: busy") from error
+            raise RuntimeError("Failed to acquire camera: Device or resource busy") from error
         self._owner = owner
 
     def release(self) -> None:

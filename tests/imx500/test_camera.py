@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -17,7 +21,15 @@ from glasses_sdk.sensors.imx500.engine import Engine
 from glasses_sdk.sensors.imx500.spec import Imx500Spec
 from glasses_sdk.types import Roi, Size
 from tests.imx500.conftest import CELLS
-from tests.imx500.device import Device, Traits, libcamera, picamera2, plugged, real
+from tests.imx500.device import (
+    Device,
+    Traits,
+    libcamera,
+    picamera2,
+    plugged,
+    real,
+    tensor_metadata,
+)
 from tests.imx500.driver import Finder
 from tests.imx500.rpk import network_info, write_rpk
 
@@ -189,6 +201,89 @@ def test_a_network_s_file_without_its_sizes_is_named(bench: Callable[..., Bench]
         Picamera(Imx500Spec(str(path)))
 
 
+@pytest.mark.parametrize("kpi", [None, [], [1], 5, "junk"])
+def test_figures_of_junk_take_no_tensor_away(bench: Callable[..., Bench], kpi: Any):
+    running = bench()
+    tensors = running.device.brain(0, Roi(0, 0, 4032, 3040))
+    metadata = tensor_metadata(tensors, 7) | {"CnnKpiInfo": kpi, "SensorTimestamp": 1}
+    frame = running.camera._frame(metadata)  # pyright: ignore[reportPrivateUsage]
+    assert frame.tensors
+    assert (frame.count, frame.kpi) == (7, None)
+
+
+# What is wrong with the computer
+
+
+@pytest.fixture
+def opening(tmp_path: Path, rpk: Path) -> Iterator[Callable[[], Picamera]]:
+    """Opens the camera of a computer whose picamera2 can be broken before."""
+    with plugged(Device(Finder(CELLS), tmp_path)), ExitStack() as stack:
+
+        def opened() -> Picamera:
+            camera = Picamera(Imx500Spec(str(rpk)))
+            stack.callback(camera.close)
+            return camera
+
+        yield opened
+
+
+class _Unfit(ModuleType):
+    """A module that says of whatever is wanted of it what numpy says to one of another ABI."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise ValueError("numpy.dtype size changed, may indicate binary incompatibility")
+
+
+def test_a_picamera2_for_another_numpy_is_one_sentence(
+    opening: Callable[[], Picamera], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(sys.modules, "picamera2", _Unfit("picamera2"))
+    with pytest.raises(DeviceError, match=r"ValueError: numpy\.dtype .* glasses doctor says"):
+        opening()
+
+
+def test_a_picamera2_that_counts_no_frames_is_too_old(
+    opening: Callable[[], Picamera], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delattr(real.CnnOutputTensorInfoExported, "frameCount")
+    with pytest.raises(DeviceError, match=r"too old.* full-upgrade, for 0\.3\.35"):
+        opening()
+
+
+def test_without_sudo_it_is_not_the_network_that_is_called_damaged(
+    opening: Callable[[], Picamera], monkeypatch: pytest.MonkeyPatch
+):
+    def no_sudo(*_: Any, **__: Any) -> str:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "sudo")
+
+    monkeypatch.setattr(real.subprocess, "check_output", no_sudo)
+    with pytest.raises(DeviceError, match=r"cannot be opened: .* 'sudo'"):
+        opening()
+
+
+def test_buffers_that_are_not_permitted_are_one_sentence(
+    opening: Callable[[], Picamera], monkeypatch: pytest.MonkeyPatch
+):
+    def denied(name: str, *_: Any) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+
+    monkeypatch.setattr(picamera2.dma_heap.os, "open", denied)
+    with pytest.raises(DeviceError, match="usermod -aG video"):
+        opening()
+    gc.collect()  # what fails when it goes is an error here
+
+
+@pytest.mark.parametrize("port", ["i2c@80000", "i2c@98000"])
+def test_of_two_cameras_the_imx500_is_opened(
+    opening: Callable[[], Picamera], tmp_path: Path, port: str
+):
+    other = Device(Finder(CELLS), tmp_path)
+    other.properties |= {"Model": "imx708", "PixelArraySize": libcamera.Size(4608, 2592)}
+    second = libcamera.Camera(f"/base/axi/pcie@120000/rp1/{port}/imx708@1a", other)
+    libcamera.CameraManager.singleton().cameras.insert(0, second)
+    assert opening().chip.size == Size(4056, 3040)
+
+
 # How late a region is
 
 
@@ -209,6 +304,14 @@ def test_where_both_places_look_alike_nothing_is_measured(bench: Callable[..., B
     running.device.brain = lambda frame, region: [np.ones((1, 16, 16), np.float32)]
     with pytest.raises(DeviceError, match="like masks"):
         measured(running)
+
+
+@pytest.mark.parametrize(("lag", "jitter"), [(8, 1), (10, 0)])
+def test_a_lag_too_long_to_be_told_is_not_understated(
+    bench: Callable[..., Bench], lag: int, jitter: int
+):
+    with pytest.raises(DeviceError, match="took more than 8 frames"):
+        measured(bench(lag=lag, jitter=jitter))
 
 
 def measured(bench: Bench) -> latency.Latency:

@@ -111,6 +111,12 @@ def test_a_binding_of_another_libcamera_is_broken(pi: Path):
     assert "full-upgrade" in str(found.fix)
 
 
+def test_an_older_libcamera_that_apt_has_left_there_is_fine(pi: Path):
+    left = PACKAGES.replace("deinstall ok config-files", "install ok installed")
+    write(pi, "var/lib/dpkg/status", left)
+    assert findings(pi)["libcamera"].state == "fine"
+
+
 def test_no_binding_is_broken(pi: Path):
     write(pi, "var/lib/dpkg/status", "")
     found = findings(pi)["libcamera"]
@@ -135,6 +141,19 @@ def test_a_picamera2_that_cannot_be_imported_is_broken(
     found = findings(pi)["picamera2"]
     assert found.state == "broken"
     assert fix in str(found.fix)
+
+
+def test_a_picamera2_that_counts_no_frames_is_broken(
+    pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path / "old", "picamera2.py", "")
+    write(
+        tmp_path / "old", "picamera2-0.3.31.dist-info/METADATA", "Name: picamera2\nVersion: 0.3.31"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "old"))
+    found = findings(pi)["picamera2"]
+    assert (found.state, "0.3.31 is too old" in found.says) == ("broken", True)
+    assert "full-upgrade" in str(found.fix)
 
 
 def test_missing_firmware_is_named(pi: Path):

@@ -26,9 +26,10 @@ class Unmapped(Allocator):
 
     def __init__(self) -> None:
         self.sync = _Unsynced
-        self._heap = DmaHeap()
         self._buffers: dict[Any, list[Any]] = {}
         self._descriptors: list[int] = []
+        self._heap: Any = None
+        self._heap = DmaHeap()
 
     def allocate(self, libcamera_config: Any, use_case: Any) -> None:
         self._free()
@@ -54,7 +55,8 @@ class Unmapped(Allocator):
 
     def __del__(self) -> None:  # this is how picamera2 lets go of it
         self._free()
-        self._heap.close()
+        if self._heap is not None:
+            self._heap.close()
 
 
 class _Unsynced:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from glasses_sdk.errors import DeviceError, ModelError
 from glasses_sdk.sensors.imx500.aim import Chip
 from glasses_sdk.sensors.imx500.spec import Imx500Spec
-from glasses_sdk.sensors.pi import MISSING, refusal, told
+from glasses_sdk.sensors.pi import refusal, told, unimportable
 from glasses_sdk.types import Roi, Size
 
 __all__ = ["Camera", "Frame", "Picamera", "open_camera"]
@@ -29,6 +29,7 @@ __all__ = ["Camera", "Frame", "Picamera", "open_camera"]
 _PICTURE = (64, 48)  # libcamera makes it larger where the hardware wants that
 _BUFFERS = 6
 _NETWORK_STAGE = 2  # of the upload: loader and main firmware come before
+_JUNK = ValueError, TypeError, IndexError, KeyError, OverflowError  # what cut or odd metadata raise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +89,19 @@ class Picamera:
         try:
             least = self._input_size(rpk)
             with _translated(rpk):
-                self._picam2 = picamera2(self._imx500.camera_num, allocator=unmapped())
+                number = self._place(picamera2.global_camera_info())
+                self._picam2 = picamera2(number, allocator=unmapped())
                 size = Size(*self._picam2.camera_properties["PixelArraySize"])
                 self._configure(size, spec.rate_hz)
         except BaseException:
             self.close()
             raise
         self.chip = Chip(size, least)
+
+    def _place(self, cameras: list[dict[str, Any]]) -> int:
+        """Where picamera2 lists this camera: `camera_num` is where libcamera does."""
+        numbers = [camera["Num"] for camera in cameras]
+        return numbers.index(self._imx500.camera_num)
 
     def _input_size(self, rpk: Path) -> Size:
         size = self._imx500.config.get("input_tensor_size")
@@ -151,25 +158,30 @@ class Picamera:
         self._arrived.append(self._frame(request.get_metadata()))
 
     def _frame(self, metadata: dict[str, Any]) -> Frame:
-        kpi = tensors = None
+        tensors = None
         shapes: list[list[int]] = []
         count = 0
         try:
-            kpi = self._imx500.get_kpi_info(metadata)
             tensors = self._imx500.get_outputs(metadata)
             if tensors is not None:
                 shapes = self._imx500.get_output_shapes(metadata)
                 count = self._count(metadata["CnnOutputTensorInfo"])
-        except (ValueError, TypeError, IndexError, KeyError):
-            tensors = None  # cut short, or no numbers at all
+        except _JUNK:
+            tensors = None
         return Frame(
             tensors,
             shapes,
             count,
             metadata.get("SensorTimestamp"),
             metadata.get("ExposureTime"),
-            kpi,
+            self._kpi(metadata),
         )
+
+    def _kpi(self, metadata: dict[str, Any]) -> tuple[float, float] | None:
+        try:
+            return self._imx500.get_kpi_info(metadata)
+        except _JUNK:
+            return None
 
     def _count(self, info: Any) -> int:
         return int(bytes(info)[self._tensor_info.frameCount.offset])
@@ -203,8 +215,14 @@ def _libraries() -> tuple[Any, Any, Any, Any]:
         )
 
         from glasses_sdk.sensors.imx500.buffers import Unmapped
-    except ImportError as error:
-        raise DeviceError(f"{MISSING} ({error})") from error
+    except Exception as error:  # a ValueError, where NumPy is another than it was built for
+        raise unimportable(error) from error
+    counts = hasattr(CnnOutputTensorInfoExported, "frameCount")
+    if not counts or not hasattr(IMX500, "FwProgressType"):
+        raise DeviceError(
+            "this picamera2 is too old, its IMX500 counts no frames: sudo apt update && sudo apt "
+            "full-upgrade, for 0.3.35 or newer"
+        )
     return IMX500, Picamera2, CnnOutputTensorInfoExported, Unmapped
 
 
@@ -226,6 +244,8 @@ def _ours(error: Exception, rpk: Path) -> DeviceError | ModelError:
             "no IMX500 here: is the cable in, and dtoverlay=imx500 or camera_auto_detect=1 in "
             "/boot/firmware/config.txt?"
         )
-    if isinstance(error, RuntimeError) and "footer" not in words and "networkNum" not in words:
+    elsewhere = isinstance(error, OSError) and error.filename not in (None, str(rpk))
+    about_it = "footer" in words or "networkNum" in words
+    if elsewhere or (isinstance(error, RuntimeError) and not about_it):
         return DeviceError(f"the IMX500 cannot be opened: {words}")
     return ModelError(f"{rpk} is no network of an IMX500, or damaged: {words}")
