@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from glasses_sdk import models, precision
 from glasses_sdk.errors import ConfigError
+from glasses_sdk.gaze.guard import MAX_AGE_MS
 from glasses_sdk.gaze_map import GazeMap, load_gaze_map
 from glasses_sdk.protocols import GazeSource, Sensor
 from glasses_sdk.types import Size
@@ -178,26 +179,47 @@ def gaze_clock(sensor: Sensor, config: SensorConfig) -> Callable[[], int]:
 def field_of_view(
     config: GazeConfig, sensor_config: SensorConfig, sensor: Size
 ) -> tuple[float, float]:
-    """How many degrees the gaze source's plane is wide and high.
+    """How many degrees the plane is wide and high in which movements are judged.
 
-    Where the plane is not that of a scene camera which is known, it is the sensor's.
+    That of a scene camera which is known, where no gaze map leads out of it; else the sensor's.
     """
     kind = resolve_gaze(config.source, sensor_config.source).partition(":")[0]
-    if kind in _SCENES_DEG:
+    if kind in _SCENES_DEG and config.map is None:
         return _SCENES_DEG[kind]
     width = radians(sensor_config.field_of_view_deg)
     height = 2 * atan(tan(width / 2) * sensor.height / sensor.width)
     return sensor_config.field_of_view_deg, degrees(height)
 
 
+_LIVE = ("inlet", "pointer", "head", "pupil", "lsl", "neon", "tobii")
+_ALONE = ("centre", "none", "pointer", "synthetic")
+
 # Scene cameras, width and height: Neon's by its own calibration, the others' as their makers say.
 _SCENES_DEG = {"neon": (84.0, 68.0), "pupil": (99.0, 53.0), "tobii": (82.0, 52.0)}
 
 
-def open_gaze(config: GazeConfig, sensor: Sensor, sensor_config: SensorConfig) -> GazeSource:
-    """Open what the configuration names, on the clock of `gaze_clock`."""
+def open_gaze(
+    config: GazeConfig,
+    sensor: Sensor,
+    sensor_config: SensorConfig,
+    max_age_ms: float = MAX_AGE_MS,
+) -> GazeSource:
+    """Open what the configuration names, on the clock of `gaze_clock`.
+
+    max_age_ms  of a live sample at its arrival
+
+    Raises ConfigError for what is unknown or does not go together, DataError for a recording that
+    is damaged, DeviceError for an address that nobody knows.
+    """
     clock = gaze_clock(sensor, sensor_config)
     kind, _, rest = resolve_gaze(config.source, sensor_config.source).partition(":")
+    if kind in _LIVE and sensor_config.pace == "every":
+        raise ConfigError(
+            f"gaze {kind} comes now, and at the pace every a recording has a time of its own: "
+            "leave --pace every out, or replay recorded gaze"
+        )
+    if kind in _ALONE and rest:
+        raise ConfigError(f"gaze {kind} is all there is to say, not {config.source!r}")
     match kind:
         case "centre":
             from glasses_sdk.gaze.centre import Centre
@@ -210,34 +232,37 @@ def open_gaze(config: GazeConfig, sensor: Sensor, sensor_config: SensorConfig) -
         case "replay":
             from glasses_sdk.gaze.replay import Replay
 
+            if not rest:
+                raise ConfigError("gaze replay needs a recording, as in replay:gaze.csv")
             return Replay(Path(rest), sensor.info.first_frame_ns, clock)
         case "inlet" | "pointer":
             from glasses_sdk.gaze.inlet import Inlet
 
-            return Inlet("pointer" if kind == "pointer" else rest or None)
+            name = "pointer" if kind == "pointer" else rest or None
+            return Inlet(name, clock, max_age_ms)
         case "head":
             from glasses_sdk.gaze.head import Head
 
-            return Head(rest or None)
+            return Head(rest or None, clock, max_age_ms)
         case "pupil":
             from glasses_sdk.gaze.address import parse_address
             from glasses_sdk.gaze.pupil import HOST, PORT, Pupil
 
-            return Pupil(*parse_address(rest, HOST, PORT))
+            return Pupil(*parse_address(rest, HOST, PORT), clock, max_age_ms)
         case "lsl":
             from glasses_sdk.gaze.lsl import Lsl
 
-            return Lsl(rest or None)
+            return Lsl(rest or None, clock, max_age_ms)
         case "neon":
             from glasses_sdk.gaze.address import parse_address
             from glasses_sdk.gaze.neon import HOST, PORT, Neon
 
-            return Neon(*parse_address(rest, HOST, PORT))
+            return Neon(*parse_address(rest, HOST, PORT), clock, max_age_ms)
         case "tobii":
             from glasses_sdk.gaze.address import parse_address
             from glasses_sdk.gaze.tobii import HOST, PORT, Tobii
 
-            return Tobii(*parse_address(rest, HOST, PORT))
+            return Tobii(*parse_address(rest, HOST, PORT), clock, max_age_ms)
         case "synthetic":
             from glasses_sdk.sensors.synthetic import WorldGaze, open_world
 

@@ -21,6 +21,7 @@ from glasses_sdk.backends import (
 from glasses_sdk.config import Config
 from glasses_sdk.errors import RecordingEnded
 from glasses_sdk.gaze.attention import Attention
+from glasses_sdk.gaze.guard import Guard
 from glasses_sdk.gaze.head import Head
 from glasses_sdk.gaze.inlet import Inlet
 from glasses_sdk.gaze.poses import Poses
@@ -60,11 +61,14 @@ class Pipeline:
         with ExitStack() as stack:
             self._sensor = stack.enter_context(open_sensor(config.sensor))
             self._gaze_map = open_gaze_map(config.gaze, self.info.size)
-            self._gaze = stack.enter_context(open_gaze(config.gaze, self._sensor, config.sensor))
+            self._gaze = stack.enter_context(
+                open_gaze(config.gaze, self._sensor, config.sensor, config.events.max_age_ms)
+            )
             self._clock = gaze_clock(self._sensor, config.sensor)
             view = field_of_view(config.gaze, config.sensor, self.info.size)
-            self._attention = Attention(self._gaze_map, view, config.events)
+            self._attention = Attention(self._gaze_map, self.info.size, view, config.events)
             self._pushed = Poses(self._clock)  # of the head, by other programs
+            self._refused = Guard(self._clock, eyes=False)  # what they push that is no input
             camera_deg = config.sensor.field_of_view_deg
             self._tracker = RoiTracker(
                 self.info.size, config.tracker, camera_deg, salient=self.gaze_source == "none"
@@ -151,14 +155,15 @@ class Pipeline:
         if health.state == "streaming" and silent_s > max(_STALLED_S, 10 * self._period_s):
             reason = f"no-masks: the sensor has given no mask for {silent_s:.0f} s"
             return replace(health, state="stalled", reason=reason)
-        reason = self._gaze.reason or self._pushed.reason
+        reason = self._gaze.reason or self._refused.reason or self._pushed.reason
+        reason = reason or self._attention.reason
         return replace(health, reason=reason) if reason and not health.reason else health
 
     def _gaze_state(self) -> GazeState:
         provider = self.gaze_source.partition(":")[0]
         if self._seen is None:
             return GazeState(provider, "none", None)
-        age_ms = max((time.monotonic_ns() - self._seen.time_ns) / 1e6, 0.0)
+        age_ms = max((self._clock() - self._seen.time_ns) / 1e6, 0.0)
         if age_ms > _LOST_MS:
             return GazeState(provider, "lost", age_ms)
         fresh = age_ms <= _STALE_MS and self._seen.confidence > 0
@@ -188,6 +193,10 @@ class Pipeline:
         self._pushed.add(pose.time_ns, pose.orientation, pose.angular_rate)
         if isinstance(self._gaze, Head):
             self._gaze.push(name, pose)
+
+    def refuse(self, what: str) -> None:
+        """Something was pushed in that is no input; the status's reason says so for a second."""
+        self._refused.refuse(what)
 
 
 def _card(gaze_map: GazeMap) -> GazeMapCard:

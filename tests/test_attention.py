@@ -22,7 +22,7 @@ HERE, THERE = Roi(100, 150, 90, 70), Roi(430, 250, 100, 120)
 
 
 def attention(**settings: float) -> Attention:
-    return Attention(GazeMap.scale(SENSOR), VIEW_DEG, EventConfig(**settings))
+    return Attention(GazeMap.scale(SENSOR), SENSOR, VIEW_DEG, EventConfig(**settings))
 
 
 def at(thing: Roi) -> tuple[float, float]:
@@ -125,6 +125,50 @@ def test_samples_older_than_max_age_are_no_looks(age_ms: int, track: int):
     for n in range(20):
         sees.follow(tracker, Gaze(n * 5 * MS, 0.5, 0.5), (n * 5 + age_ms) * MS)
     assert tracker.track == track
+
+
+HALF = np.array([[0.5, 0, 3], [0, 0.5, 4], [0, 0, 1]])  # from another camera, of twice the size
+
+
+@pytest.mark.parametrize("model", ["identity", "homography"])
+def test_gaze_in_pixels_moves_as_the_same_gaze_in_shares_does(model: str):
+    """A provider may speak in pixels, of the sensor or of a camera that nobody here knows."""
+    eyes = samples([(0, at(HERE)), (500, at(HERE)), (530, at(THERE)), (1000, at(THERE))], hz=200)
+    matrix = np.eye(3) if model == "identity" else HALF
+    there = np.linalg.inv(matrix) @ GazeMap.scale(SENSOR).matrix
+    mapped = Attention(GazeMap(model, matrix), SENSOR, VIEW_DEG)  # type: ignore[arg-type]
+    said, plain = RoiTracker(SENSOR), attention()
+    for eye in eyes:
+        x, y, w = there @ (eye.x, eye.y, 1)
+        wanted = plain.follow(RoiTracker(SENSOR), eye, eye.time_ns)
+        got = mapped.follow(said, Gaze(eye.time_ns, x / w, y / w), eye.time_ns)
+        assert wanted is not None
+        assert got is not None
+        assert (got.state, got.landed) == (wanted.state, wanted.landed)
+        assert (got.gaze.x, got.gaze.y) == pytest.approx((wanted.gaze.x, wanted.gaze.y), abs=0.01)
+
+
+def test_a_point_on_the_maps_horizon_is_no_look():
+    tracker = RoiTracker(SENSOR)
+    horizon = GazeMap("homography", np.array([[1, 0, 0], [0, 1, 0], [1, 0, -0.5]]))
+    sees = Attention(horizon, SENSOR, VIEW_DEG)
+    for n in range(20):
+        movement = sees.follow(tracker, Gaze(n * 5 * MS, 0.5, 0.5), n * 5 * MS)
+        assert movement is not None
+        assert movement.state == "blink"
+    assert tracker.track == 0
+
+
+def test_gaze_that_lies_beside_the_sensor_for_a_second_is_said():
+    tracker, sees = RoiTracker(SENSOR), attention()
+    for n in range(300):
+        sees.follow(tracker, Gaze(n * 5 * MS, 1.4, 0.5), n * 5 * MS)
+        assert (sees.reason is None) == (n < 200)
+    assert (sees.reason or "").startswith("off-sensor: ")
+    sees.follow(tracker, Gaze(1500 * MS, 0.5, 0.5), 1500 * MS)
+    for n in range(301, 400):
+        sees.follow(tracker, Gaze(n * 5 * MS, 0.5, 0.5), n * 5 * MS)
+    assert sees.reason is None
 
 
 def test_what_the_eyes_do_is_told_in_sensor_pixels():

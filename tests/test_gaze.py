@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import zmq
 
-from glasses_sdk.backends import GazeConfig, SensorConfig
+from glasses_sdk.backends import GazeConfig, SensorConfig, open_gaze, open_sensor
 from glasses_sdk.config import Config
-from glasses_sdk.errors import DataError
+from glasses_sdk.errors import ConfigError, DataError
 from glasses_sdk.gaze.centre import Centre
 from glasses_sdk.gaze.events import EventConfig
 from glasses_sdk.gaze.head import Head
@@ -195,6 +196,35 @@ def test_an_inlet_with_a_name_takes_nobody_elses_samples():
     inlet.push("game", Gaze(1, 0.1, 0.1))
     inlet.push("pointer", Gaze(2, 0.2, 0.2))
     assert inlet.read() == [Gaze(2, 0.2, 0.2)]
+
+
+def test_an_inlet_that_hears_others_alone_says_so():
+    now = [0]
+    inlet = Inlet("left", lambda: now[0])
+    inlet.push("right", Gaze(0, 0.5, 0.5))
+    assert inlet.reason == "other-name: 'right' is pushed, and 'left' is wanted"
+    inlet.push("left", Gaze(0, 0.5, 0.5))
+    assert inlet.reason is None
+    now[0] = 2_000_000_000
+    assert inlet.reason is None
+
+
+@pytest.mark.parametrize(
+    ("gaze", "pace", "sentence"),
+    [
+        ("inlet", "every", "gaze inlet comes now"),
+        ("pupil:localhost", "every", "gaze pupil comes now"),
+        ("replay", "realtime", "needs a recording, as in replay:gaze.csv"),
+        ("centre:left", "realtime", "gaze centre is all there is to say"),
+        ("none:0", "realtime", "gaze none is all there is to say"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    film: Callable[..., Path], bright: Path, gaze: str, pace: Literal["every"], sentence: str
+):
+    config = SensorConfig(f"video:{film()}", str(bright), pace=pace, isolate=False)
+    with open_sensor(config) as sensor, pytest.raises(ConfigError, match=sentence):
+        open_gaze(GazeConfig(gaze), sensor, config)
 
 
 def test_an_inlet_of_a_program_with_another_clock_goes_by_arrival_and_says_so():

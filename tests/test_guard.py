@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glasses_sdk.gaze.guard import Guard, as_gaze
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, as_gaze
 from glasses_sdk.types import Gaze
 
 MS = 1_000_000
@@ -84,7 +84,7 @@ def test_whatever_a_tracker_says_is_a_sample_that_the_guard_can_judge(
     clock = Clock()
     guard = Guard(clock)
     admitted = guard.admit(as_gaze(time_ns, x, y, confidence))
-    assert admitted is None or abs(admitted.time_ns - clock.now) <= 2 * SECOND
+    assert admitted is None or abs(admitted.time_ns - clock.now) <= MAX_AGE_MS * MS
 
 
 def test_blinks_are_handed_on_and_only_many_are_a_fault():
@@ -173,7 +173,7 @@ def test_admitted_samples_are_always_in_order_and_near_to_now(offsets_ms: list[i
         gaze = guard.admit(Gaze(clock.now + offset * MS, *wander(k)))
         if gaze is not None:
             admitted.append(gaze.time_ns)
-            assert -2 * SECOND <= gaze.time_ns - clock.now <= SECOND // 10
+            assert -MAX_AGE_MS * MS <= gaze.time_ns - clock.now <= SECOND // 20
     assert admitted == sorted(set(admitted))
 
 
@@ -230,21 +230,43 @@ def test_a_pause_is_not_a_slower_rate():
 # Clocks
 
 
-@pytest.mark.parametrize("jump_s", [-3600, -5, 5, 3600])
-def test_after_a_clock_jump_arrival_counts_within_two_seconds(jump_s: int):
+@pytest.mark.parametrize("jump_s", [-3600, -5, -1, -0.3, -0.2, 0.07, 0.5, 5, 3600])
+def test_after_a_clock_jump_arrival_counts_within_two_seconds(jump_s: float):
     stream = Stream()
     stream.play(HZ)
     admitted = []
     for _ in range(2 * HZ):
         sample = stream.sample()
         admitted.append(
-            stream.guard.admit(replace(sample, time_ns=sample.time_ns + jump_s * SECOND))
+            stream.guard.admit(replace(sample, time_ns=sample.time_ns + round(jump_s * SECOND)))
         )
     assert admitted[0] is None
     assert admitted[-1] is not None
     assert 0 <= stream.clock.now - admitted[-1].time_ns <= 20 * MS
     assert admitted[-1].time_ns - admitted[-2].time_ns == STEP
     assert stream.code == "clock-jump"
+
+
+def test_samples_that_are_long_on_their_way_are_placed_by_the_quickest_of_them():
+    stream = Stream()
+    ways_ms = [400, 300, 350, 330]
+    admitted = []
+    for k in range(3 * HZ):
+        sample = stream.sample()
+        late = replace(sample, time_ns=stream.clock.now - ways_ms[k // 40 % 4] * MS)
+        admitted.append(stream.guard.admit(late))
+    assert stream.code == "clock-jump"
+    got = [gaze for gaze in admitted[-HZ:] if gaze]
+    assert len(got) > 0.6 * HZ  # each time that the way grows shorter, some come out of order
+    assert all(gaze.time_ns <= stream.clock.now for gaze in got)
+
+
+def test_a_stream_that_begins_with_a_pause_is_no_burst():
+    stream = Stream()
+    stream.play(1)
+    stream.clock.now += 8 * SECOND
+    assert None not in stream.play(2 * HZ)
+    assert stream.code is None
 
 
 def test_a_clock_that_comes_right_again_counts_again():
@@ -265,7 +287,7 @@ def test_a_backlog_after_a_stall_is_dropped_where_it_is_old_and_no_clock_has_jum
     backlog = [stream.sample() for _ in range(5 * HZ)]  # all arrive at once, now
     admitted = stream.guard.admit_all(backlog)
     assert [gaze.time_ns for gaze in admitted] == [
-        gaze.time_ns for gaze in backlog if gaze.time_ns >= stream.clock.now - 2 * SECOND
+        gaze.time_ns for gaze in backlog if gaze.time_ns > stream.clock.now - MAX_AGE_MS * MS
     ]
     assert stream.guard.admit(newest := stream.sample()) == newest
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import signal
+import subprocess
+import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -130,6 +134,44 @@ def said(source: Lsl, code: str) -> str:
         assert list(source.read()) == []
         time.sleep(0.02)
     return source.reason or ""
+
+
+_SENDS = """
+import sys, time
+import pylsl
+info = pylsl.StreamInfo(sys.argv[1], "Gaze", 3, 0, "float32", sys.argv[1])
+channels = info.desc().append_child("channels")
+for kind in ("ScreenX", "ScreenY", "Confidence"):
+    channel = channels.append_child("channel")
+    for key, value in (("label", kind), ("eye", "both"), ("type", kind)):
+        channel.append_child_value(key, value)
+sender = pylsl.StreamOutlet(info)
+while True:
+    sender.push_sample([0.25, 0.5 + time.monotonic() % 1 / 10, 1.0])
+    time.sleep(0.01)
+"""
+
+
+def test_a_sender_that_is_announced_and_hangs_holds_no_read_up(name: str):
+    with subprocess.Popen([sys.executable, "-c", _SENDS, name]) as sender, Lsl(name) as source:
+        goes_on = threading.Timer(SECONDS, sender.send_signal, [signal.SIGCONT])
+        try:
+            found = pylsl.resolve_byprop("name", name, timeout=SECONDS)
+            assert found
+            sender.send_signal(signal.SIGSTOP)
+            goes_on.start()
+            for _ in range(50):
+                assert not source.read()
+                time.sleep(0.02)
+            assert goes_on.is_alive(), "a read came back only when the sender went on"
+            sender.send_signal(signal.SIGCONT)
+            end = time.monotonic() + SECONDS
+            while not source.read():
+                assert time.monotonic() < end, source.reason
+                time.sleep(0.01)
+        finally:
+            goes_on.cancel()
+            sender.kill()
 
 
 def test_a_stream_that_is_not_there_is_said_by_its_name(name: str, source: Lsl):

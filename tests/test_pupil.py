@@ -93,7 +93,8 @@ class Capture:
                 question = self._remote.recv_string()
                 while self.mute and not self._end.is_set():
                     time.sleep(0.005)
-                self._remote.send_string(self._answer(question))
+                frames = self._answer(question).split("|")
+                self._remote.send_multipart([frame.encode() for frame in frames])
             while self._outbox:
                 self._backbone.send_multipart(self._outbox.pop(0))
 
@@ -300,7 +301,12 @@ def test_a_port_that_accepts_and_says_nothing_is_no_server():
 
 @pytest.mark.parametrize(
     "answers",
-    [{"t": "hello", "SUB_PORT": "?"}, {"t": "nan", "SUB_PORT": "70000"}, {"t": "1e308"}],
+    [
+        {"t": "hello", "SUB_PORT": "?"},
+        {"t": "nan", "SUB_PORT": "70000"},
+        {"t": "1e308"},
+        {"t": "1|2", "SUB_PORT": "a|b|c"},
+    ],
 )
 def test_a_server_that_is_no_pupil_is_said(answers: dict[str, str]):
     capture = Capture()
@@ -333,6 +339,7 @@ def test_what_is_no_gaze_datum_is_said_and_skipped(capture: Capture, pupil: Pupi
     wrong = [b"", b"\xc1", b"\xff" * 50, msgpack.packb([1, 2]), msgpack.packb({"timestamp": 1.0})]
     wrong += [msgpack.packb(good | {"norm_pos": value}) for value in (None, [0.5], "ab", [1, 2, 3])]
     wrong += [msgpack.packb(good | {"timestamp": "now"}), msgpack.packb(good)[:-3]]
+    wrong += [b"\x81\xa1x" + b"\x91" * 100_000]
     for payload in wrong:
         capture.send("gaze.3d.01.", payload)
     until(pupil, lambda found: code(pupil) == "malformed")

@@ -47,6 +47,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.commands: list[tuple[Any, ...]] = []
+        self.refused: set[str] = set()
 
     def look(self, x: float, y: float, side: float | None, time_ns: int) -> None:
         if side == 13:
@@ -64,6 +65,9 @@ class Heard:
 
     def head(self, name: str, pose: HeadPose) -> None:
         self.commands.append(("head", name, pose))
+
+    def refuse(self, what: str) -> None:
+        self.refused.add(what)
 
 
 class Serving:
@@ -533,6 +537,8 @@ def test_inputs_reach_the_commands_and_malformed_ones_do_not(plain_socket: Calla
     assert (first[2].x, first[2].y) == (0.25, 0.75)
     assert first[2].time_ns >= before_ns  # a time of 0 means arrival
     assert second == ("head", "imu", head)
+    (refused,) = serving.heard.refused
+    assert refused.startswith("an input is skipped: not a gaze input message: ")
 
 
 def test_a_flood_of_inputs_is_taken_within_one_call(plain_socket: Callable[[int], Any]):

@@ -23,6 +23,7 @@ from math import atan, degrees, exp, hypot, inf, nan, pi, radians, sqrt, tan
 from statistics import median
 from typing import Literal, NamedTuple
 
+from glasses_sdk.gaze.guard import MAX_AGE_MS
 from glasses_sdk.types import Gaze
 
 __all__ = ["EventConfig", "EventFilter", "Movement", "MovementState"]
@@ -34,8 +35,8 @@ MovementState = Literal["fixation", "saccade", "pursuit", "blink"]
 class EventConfig:
     """What counts as which movement.
 
-    field_of_view_deg  width and height of the provider's plane 0 to 1, as a flat picture; None:
-                       the samples are degrees themselves
+    field_of_view_deg  width and height of the plane 0 to 1, as a flat picture; None: the samples
+                       are degrees themselves
     min_confidence     samples below it are a blink
     max_age_ms         samples that arrive later do not count
     window_ms          over which a velocity is measured
@@ -53,7 +54,7 @@ class EventConfig:
 
     field_of_view_deg: tuple[float, float] | None = None
     min_confidence: float = 0.6
-    max_age_ms: float = 150.0
+    max_age_ms: float = MAX_AGE_MS
     window_ms: float = 20.0
     noise: float = 6.0
     slowest_deg_s: float = 30.0
@@ -76,6 +77,11 @@ class EventConfig:
                 f"0 < slowest_deg_s <= fastest_deg_s is wanted, "
                 f"not {self.slowest_deg_s} and {self.fastest_deg_s}"
             )
+        if not 0 <= self.min_confidence <= 1:
+            raise ValueError(f"min_confidence lies in 0 to 1, not {self.min_confidence}")
+        for name in ("max_age_ms", "window_ms", "noise", "gap_ms", "cutoff_hz"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True)

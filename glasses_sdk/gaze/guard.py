@@ -8,11 +8,14 @@ from math import exp, isfinite, nan
 
 from glasses_sdk.types import Gaze
 
-__all__ = ["Guard", "as_gaze"]
+__all__ = ["MAX_AGE_MS", "Guard", "Named", "as_gaze"]
+
+MAX_AGE_MS = 150.0  # of a look that still says where the eyes are
 
 _SECOND_NS = 1_000_000_000
-_AHEAD_NS = 100_000_000  # two clocks may differ by so much
-_TOO_OLD_NS = 2 * _SECOND_NS
+_AHEAD_NS = 50_000_000  # two clocks may differ by so much
+_FARTHEST = 1e6  # no plane is so large, in pixels either
+_LONGEST_STEP_S = 0.1  # of a tracker: 10 Hz
 _BURST = 4  # times the usual rate
 _SPARE = 32.0  # samples that may come closer together
 _LEARN_S = 4.0  # how long a rate lasts before it is the usual one
@@ -24,7 +27,7 @@ def as_gaze(time_ns: float, x: float, y: float, confidence: float) -> Gaze:
     A time that is no number becomes 0, which no `Guard` takes for now.
     """
     when = int(time_ns) if isfinite(time_ns) else 0
-    if not (isfinite(x) and isfinite(y) and confidence > 0):
+    if not (abs(x) < _FARTHEST and abs(y) < _FARTHEST and confidence > 0):  # nor NaN
         return Gaze(when, nan, nan, 0.0)
     return Gaze(when, float(x), float(y), min(float(confidence), 1.0))
 
@@ -42,19 +45,23 @@ class Guard:
     | unsorted   | older than the sample before it                  | dropped                      |
     | duplicate  | the same time twice                              | dropped                      |
     | burst      | more than 4 times the usual rate for a while     | thinned                      |
-    | late       | more than 2 s old                                | dropped                      |
-    | clock-jump | late, or in the future, for a second on end      | from then on arrival counts  |
+    | late       | older than `max_age_ms`, or in the future        | dropped                      |
+    | clock-jump | late for a second on end                         | from then on arrival counts  |
     | malformed  | the source calls `refuse`                        |                              |
     | silent     | nothing has come for a second                    |                              |
 
     A rate that stays is the usual one soon; a clock that comes right again counts again.
 
-    clock  now, in monotonic ns
-    eyes   False where a hand makes the samples: it may rest, at (0, 0) too, and be silent
+    clock       now, in monotonic ns
+    max_age_ms  between a sample's time and its arrival
+    eyes        False where a hand makes the samples: it may rest, at (0, 0) too, and be silent
     """
 
-    def __init__(self, clock: Callable[[], int], *, eyes: bool = True) -> None:
+    def __init__(
+        self, clock: Callable[[], int], max_age_ms: float = MAX_AGE_MS, *, eyes: bool = True
+    ) -> None:
         self._clock = clock
+        self._max_age_ns = max_age_ms * 1e6
         self._eyes = eyes
         self._fault = ""
         self._fault_ns = -_SECOND_NS
@@ -66,6 +73,7 @@ class Guard:
         self._spare = _SPARE  # samples that may still come too close together
         self._shift_ns = 0  # added to the stream's own times
         self._wrong_ns: int | None = None  # since when its times make no sense
+        self._least_ns = 0  # age of the samples since then
 
     @property
     def reason(self) -> str | None:
@@ -98,30 +106,40 @@ class Guard:
         self._say(f"malformed: {what}")
 
     def _say(self, reason: str) -> None:
-        self._fault, self._fault_ns = reason, self._came_ns
+        """The first of one code stands as long as there are more: each change is a status."""
+        fresh = self._came_ns - self._fault_ns < _SECOND_NS
+        if not fresh or self._fault.partition(":")[0] != reason.partition(":")[0]:
+            self._fault = reason
+        self._fault_ns = self._came_ns
 
     def _timed(self, sample: Gaze, now: int) -> Gaze | None:
-        for shift in (0, self._shift_ns):
-            age = now - sample.time_ns - shift
-            if -_AHEAD_NS <= age <= _TOO_OLD_NS:
-                self._shift_ns, self._wrong_ns = shift, None
-                break
+        age_ns = now - sample.time_ns
+        shifts = [shift for shift in (0, self._shift_ns) if self._is_in_time(age_ns - shift)]
+        if shifts:
+            self._shift_ns, self._wrong_ns = shifts[0], None
         else:
-            self._doubt(now - sample.time_ns, now)
-            if self._wrong_ns is not None:
+            self._doubt(age_ns, now)
+            if self._wrong_ns is not None or not self._is_in_time(age_ns - self._shift_ns):
                 return None
         if self._shift_ns:
             self._say("clock-jump: the gaze source's clock is not ours; the arrival counts")
         return replace(sample, time_ns=sample.time_ns + self._shift_ns)
 
+    def _is_in_time(self, age_ns: int) -> bool:
+        return -_AHEAD_NS < age_ns < self._max_age_ns
+
     def _doubt(self, age_ns: int, now: int) -> None:
-        """One wrong time is dropped; if all are for a second, the clock has jumped."""
+        """One wrong time is dropped; if all are for a second, the clock has jumped.
+
+        The quickest of that second is then taken to have arrived at once.
+        """
         where = "old" if age_ns > 0 else "in the future"
-        self._say(f"late: gaze is dropped that is {abs(age_ns) / 1e9:.0f} s {where}")
+        self._say(f"late: gaze is dropped that is {abs(age_ns) / 1e9:.1f} s {where}")
         if self._wrong_ns is None:
-            self._wrong_ns = now
-        elif now - self._wrong_ns >= _SECOND_NS:
-            self._shift_ns, self._wrong_ns = age_ns, None
+            self._wrong_ns, self._least_ns = now, age_ns
+        self._least_ns = min(self._least_ns, age_ns)
+        if now - self._wrong_ns >= _SECOND_NS:
+            self._shift_ns, self._wrong_ns = self._least_ns, None
 
     def _in_turn(self, sample: Gaze) -> bool:
         if self._newest_ns is None:
@@ -139,6 +157,8 @@ class Guard:
 
     def _in_measure(self, step: float) -> bool:
         """A bucket of `_SPARE` samples, which fills at `_BURST` times the usual rate."""
+        if self._rate_hz is None and step > _LONGEST_STEP_S:
+            return True  # a pause is no rate
         rate = self._rate_hz or 1 / step
         step = min(step, _BURST / rate)  # a pause is no slower rate
         self._rate_hz = rate + (1 - exp(-step / _LEARN_S)) * (1 / step - rate)
@@ -169,3 +189,29 @@ class Guard:
             return False
         self._say("frozen: the gaze source says the very same point for more than a second")
         return True
+
+
+class Named:
+    """Whose samples are taken, of those that other programs push: `name` None takes everybody's."""
+
+    def __init__(self, name: str | None, clock: Callable[[], int]) -> None:
+        self._name = name
+        self._clock = clock
+        self._taken_ns = self._other_ns = clock() - _SECOND_NS
+        self._other = ""
+
+    def takes(self, name: str) -> bool:
+        """A sample came under this name."""
+        if self._name is None or name == self._name:
+            self._taken_ns = self._clock()
+            return True
+        self._other, self._other_ns = name, self._clock()
+        return False
+
+    @property
+    def reason(self) -> str | None:
+        """That in the last second others alone have come."""
+        last_ns = self._clock() - _SECOND_NS
+        if self._taken_ns > last_ns or self._other_ns <= last_ns:
+            return None
+        return f"other-name: {self._other!r} is pushed, and {self._name!r} is wanted"

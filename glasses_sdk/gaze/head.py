@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from math import hypot, radians
 from typing import Self
 
-from glasses_sdk.gaze.guard import Guard
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, Named
 from glasses_sdk.turning import turn_angle
 from glasses_sdk.types import Gaze, HeadPose
 
@@ -28,16 +28,19 @@ class Head:
     """A `GazeSource` from poses of `g1.in.head.<name>`; `name` None takes everybody's."""
 
     def __init__(
-        self, name: str | None = None, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        name: str | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
-        self._name = name
-        self._guard = Guard(clock, eyes=False)
+        self._named = Named(name, clock)
+        self._guard = Guard(clock, max_age_ms, eyes=False)
         self._before: HeadPose | None = None
         self._waiting: list[Gaze] = []
 
     def push(self, name: str, pose: HeadPose) -> None:
         """A pose arrived."""
-        if self._name is None or name == self._name:
+        if self._named.takes(name):
             confidence = _RESTS if self._rate(pose) < _RESTING else _TURNS
             self._waiting.append(Gaze(pose.time_ns, 0.5, 0.5, confidence))
             self._before = pose
@@ -48,7 +51,7 @@ class Head:
 
     @property
     def reason(self) -> str | None:
-        return self._guard.reason
+        return self._guard.reason or self._named.reason
 
     def __enter__(self) -> Self:
         return self

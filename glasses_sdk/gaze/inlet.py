@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from glasses_sdk.gaze.guard import Guard
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, Named
 from glasses_sdk.types import Gaze
 
 __all__ = ["Inlet"]
@@ -24,15 +24,18 @@ class Inlet:
     """
 
     def __init__(
-        self, name: str | None = None, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        name: str | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
-        self._name = name
-        self._guard = Guard(clock, eyes=False)
+        self._named = Named(name, clock)
+        self._guard = Guard(clock, max_age_ms, eyes=False)
         self._waiting: list[Gaze] = []
 
     def push(self, name: str, gaze: Gaze) -> None:
         """A sample arrived."""
-        if self._name is None or name == self._name:
+        if self._named.takes(name):
             self._waiting.append(gaze)
 
     def read(self) -> Sequence[Gaze]:
@@ -41,7 +44,7 @@ class Inlet:
 
     @property
     def reason(self) -> str | None:
-        return self._guard.reason
+        return self._guard.reason or self._named.reason
 
     def __enter__(self) -> Self:
         return self

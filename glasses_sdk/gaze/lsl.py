@@ -22,7 +22,7 @@ from math import isfinite, nan
 from typing import Any, Self
 
 from glasses_sdk.errors import ConfigError
-from glasses_sdk.gaze.guard import Guard, as_gaze
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, as_gaze
 from glasses_sdk.types import Gaze
 
 try:
@@ -49,11 +49,14 @@ class Lsl:
     """
 
     def __init__(
-        self, name: str | None = None, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        name: str | None = None,
+        clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
         self._name = name
         self._clock = clock
-        self._guard = Guard(clock)
+        self._guard = Guard(clock, max_age_ms)
         self._resolver = pylsl.ContinuousResolver("type", "Gaze")
         self._stream: pylsl.StreamInlet | None = None
         self._channels: _Channels | None = None
@@ -98,9 +101,9 @@ class Lsl:
         """Raises NotYet until the meta-data and the clock's offset have come."""
         if self._stream is None:
             return
-        chunk: tuple[Any, Any] = self._stream.pull_chunk(0.0, _AT_ONCE)
         channels = self._known_channels(self._stream)
         ours_s = self._clock() / 1e9 - pylsl.local_clock() + self._stream.time_correction(0.0)
+        chunk: tuple[Any, Any] = self._stream.pull_chunk(0.0, _AT_ONCE)  # waits for a first contact
         for row, stamp in zip(*chunk, strict=True):
             if channels:
                 yield as_gaze((stamp + ours_s) * 1e9, *channels.read(row))

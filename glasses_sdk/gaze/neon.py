@@ -27,7 +27,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from glasses_sdk.errors import ConfigError
-from glasses_sdk.gaze.guard import Guard, as_gaze
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, as_gaze
 from glasses_sdk.gaze.neon_recording import SCENE
 from glasses_sdk.gaze.poses import Poses, Vector, combined, conjugate, rotated, turned
 from glasses_sdk.turning import Quaternion
@@ -72,8 +72,9 @@ class Neon:
         host: str = HOST,
         port: int = PORT,
         clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
-        self._guard = Guard(clock)
+        self._guard = Guard(clock, max_age_ms)
         self._phone = _Phone(host, port, clock)
         self._thread = threading.Thread(target=self._phone.run, name="neon", daemon=True)
 
@@ -87,7 +88,8 @@ class Neon:
 
     @property
     def reason(self) -> str | None:
-        return self._phone.trouble or self._guard.reason or self._phone.untimed
+        phone = self._phone
+        return phone.trouble or self._guard.reason or phone.poses.reason or phone.untimed
 
     def __enter__(self) -> Self:
         self._thread.start()

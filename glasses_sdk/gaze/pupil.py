@@ -19,7 +19,7 @@ import zmq
 from msgspec.msgpack import Decoder
 
 from glasses_sdk.errors import DeviceError
-from glasses_sdk.gaze.guard import Guard, as_gaze
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, as_gaze
 from glasses_sdk.types import Gaze
 
 __all__ = ["HOST", "PORT", "Pupil"]
@@ -48,10 +48,11 @@ class Pupil:
         host: str = HOST,
         port: int = PORT,
         clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
         self._host = _resolve(host)
         self._clock = clock
-        self._guard = Guard(clock)
+        self._guard = Guard(clock, max_age_ms)
         self._context: zmq.Context[Socket] = zmq.Context()
         self._remote = _Remote(self._context, f"tcp://{self._host}:{port}", clock())
         self._gaze: Socket | None = None
@@ -86,7 +87,7 @@ class Pupil:
         for frames in _waiting(self._gaze):
             try:
                 datum = _datum.decode(frames[1])
-            except (msgspec.MsgspecError, IndexError):
+            except (msgspec.MsgspecError, IndexError, RecursionError):
                 self._guard.refuse("Pupil's backbone carries what is no gaze datum")
                 continue
             if offset_ns is not None:
@@ -148,11 +149,12 @@ class _Remote:
 
     def _hear(self, now_ns: int, asked_ns: int) -> None:
         try:
-            answer = self._socket.recv(zmq.NOBLOCK).decode(errors="replace")
+            frames = self._socket.recv_multipart(zmq.NOBLOCK)
         except zmq.Again:
             if now_ns - asked_ns > _PATIENCE_NS:
                 self._anew()
             return
+        answer = b" ".join(frames).decode(errors="replace")
         self._asked_ns = None
         self._due_ns = now_ns + (_PAUSE_NS if self.clock.known else 0)
         self._nonsense = None if self._understood(answer, asked_ns, now_ns) else repr(answer[:40])

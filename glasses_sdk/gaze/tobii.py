@@ -21,7 +21,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from glasses_sdk.errors import DeviceError
-from glasses_sdk.gaze.guard import Guard, as_gaze
+from glasses_sdk.gaze.guard import MAX_AGE_MS, Guard, as_gaze
 from glasses_sdk.gaze.poses import Poses, Vector, combined, rotated, turned
 from glasses_sdk.turning import Quaternion
 from glasses_sdk.types import Gaze, HeadPose
@@ -50,10 +50,11 @@ class Tobii:
         host: str = HOST,
         port: int = PORT,
         clock: Callable[[], int] = time.monotonic_ns,
+        max_age_ms: float = MAX_AGE_MS,
     ) -> None:
         family, self._unit = _resolve(host, port)
         self._clock = clock
-        self._guard = Guard(clock)
+        self._guard = Guard(clock, max_age_ms)
         self._glasses = _GlassesClock()
         self._attitude = _Attitude()
         self._gaze: deque[Gaze] = deque(maxlen=_AT_ONCE)
@@ -85,7 +86,7 @@ class Tobii:
                 f"no-server: no Tobii Pro Glasses 2 answer at {self._unit[0]}, port "
                 f"{self._unit[1]}; are they on, and is this machine in their network?"
             )
-        return self._guard.reason
+        return self._guard.reason or self._poses.reason
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +121,7 @@ class Tobii:
             for line in packet.splitlines():
                 try:
                     yield _datum.decode(line)
-                except (msgspec.MsgspecError, UnicodeDecodeError):
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                     self._guard.refuse("what comes from the Tobii's address is no livedata")
 
     def _packets(self) -> Iterator[bytes]:
@@ -188,21 +189,32 @@ class _GlassesClock:
 
     _RISE = 1e-4
     _JUMP_NS = 2_000_000_000
+    _LATE_NS = 100_000_000  # no packet is on its way for longer, second after second
+    _DOUBT_NS = 1_000_000_000
 
     def __init__(self) -> None:
         self._offset_ns: float | None = None
         self._came_ns = 0
+        self._odd_ns: int | None = None  # since when no packet agrees with the offset
+        self._bound_ns = 0  # the least of those
 
     def hear(self, sent_ns: int, came_ns: int) -> None:
-        """A packet; what differs by seconds is left for the guard to judge."""
+        """A packet. Where all that come in a second disagree, the glasses' clock was set."""
         since_ns, self._came_ns = came_ns - self._came_ns, came_ns
         bound = came_ns - sent_ns
         if self._offset_ns is None or since_ns > _SILENT_NS:
             self._offset_ns = bound
         else:
             self._offset_ns += self._RISE * since_ns
-        if -self._JUMP_NS < bound - self._offset_ns < 0:
-            self._offset_ns = bound
+        behind = bound - self._offset_ns
+        if -self._JUMP_NS < behind < self._LATE_NS:
+            self._offset_ns, self._odd_ns = min(self._offset_ns, bound), None
+            return
+        if self._odd_ns is None:
+            self._odd_ns, self._bound_ns = came_ns, bound
+        self._bound_ns = min(self._bound_ns, bound)
+        if came_ns - self._odd_ns >= self._DOUBT_NS:
+            self._offset_ns, self._odd_ns = self._bound_ns, None
 
     def ours(self, time_ns: int) -> int:
         return time_ns + round(self._offset_ns or 0)

@@ -35,7 +35,7 @@ def follow(network: Network, video: Video, clip: Clip, looks: list[Gaze]) -> lis
     for takes effect at once.
     """
     tracker = RoiTracker(video.size)
-    attention = Attention(GazeMap.scale(video.size), _VIEW_DEG)
+    attention = Attention(GazeMap.scale(video.size), video.size, _VIEW_DEG)
     waiting = [_on_plane(look, video.size) for look in reversed(looks)]
     masks: list[Mask] = []
     for seq, time_ns in enumerate(video.times_ns()):

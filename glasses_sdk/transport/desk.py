@@ -55,6 +55,10 @@ class Commands(Protocol):
         """A sample from the input called so."""
         ...
 
+    def refuse(self, what: str) -> None:
+        """An input is no such message; `what` is a sentence."""
+        ...
+
 
 class Desk:
     """Answers control requests; what is malformed is refused and changes nothing."""

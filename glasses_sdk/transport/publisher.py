@@ -211,8 +211,9 @@ class MaskPublisher:
         for frames in _waiting(self._sockets.input):
             try:
                 name, sample = decode_input(frames)
-            except WireError:
-                continue  # not ours to answer: an input has no way back
+            except WireError as error:  # an input has no way back: the status says it
+                self._commands.refuse(f"an input is skipped: {error}")
+                continue
             match arrived(sample, time.monotonic_ns()):
                 case Gaze() as gaze:
                     self._commands.gaze(name, gaze)

@@ -43,6 +43,9 @@ class Published:
     def head(self, name: str, pose: HeadPose) -> None:
         self.commands.append(("head", name, pose.orientation))
 
+    def refuse(self, what: str) -> None:
+        self.commands.append(("refuse", what))
+
 
 @pytest.fixture
 def published() -> Iterator[Published]:

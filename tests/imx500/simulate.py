@@ -146,7 +146,7 @@ def measured(device: Device, spec: Imx500Spec) -> Imx500Spec:
 
 def follow(device: Device, world: World, spec: Imx500Spec, frames: int) -> Iterator[Told]:
     """The loop over the sensor's own code."""
-    tracker, attention = RoiTracker(SENSOR), Attention(GazeMap.scale(SENSOR), VIEW_DEG)
+    tracker, attention = RoiTracker(SENSOR), Attention(GazeMap.scale(SENSOR), SENSOR, VIEW_DEG)
     with opened(device, spec) as camera:
         engine = Engine(camera, spec, device.now_ns)
         first_ns = device.first_ns - EXPOSURE_NS // 2
@@ -179,7 +179,7 @@ def _mask(seen: Seen) -> Mask:
 def host(world: World, network: Network, frames: int) -> Iterator[float | None]:
     """How true the host sensor's masks are, of the same eyes and frame by frame."""
     engine = HostEngine(SyntheticFrames(world, "every", frames), network)
-    tracker, attention = RoiTracker(VIEW), Attention(GazeMap.scale(VIEW), VIEW_DEG)
+    tracker, attention = RoiTracker(VIEW), Attention(GazeMap.scale(VIEW), VIEW, VIEW_DEG)
     gaze = WorldGaze(world, engine.next_ns(), engine.next_ns)
     for frame in range(frames):
         for look in gaze.read():
