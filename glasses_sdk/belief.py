@@ -16,6 +16,7 @@ __all__ = ["Belief", "Extent"]
 _PUSH = 3.0  # object sizes a second squared: how hard objects accelerate
 _BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
 _FARTHEST_S = 0.25  # no prediction reaches beyond: the velocity would run away
+_LONGEST_S = 10.0  # a longer pause says no more: nothing is known by then
 _SMALL_S = 0.01  # over which a velocity is carried along
 
 
@@ -56,7 +57,7 @@ class Belief:
         """Standard deviation of the place believed then, in pixels, along either axis."""
         dt = min(max((time_ns - self.time_ns) / 1e9, 0.0), _FARTHEST_S)
         g0 = _PUSH * size * dt * dt / 2
-        return sqrt(self.p00 + dt * (2 * self.p01 + dt * self.p11) + g0 * g0)
+        return sqrt(max(self.p00 + dt * (2 * self.p01 + dt * self.p11), 0.0) + g0 * g0)
 
     def surprise(
         self, point: tuple[float, float], size: float, time_ns: int, error: float
@@ -86,7 +87,7 @@ class Belief:
 
         Q is that of a piecewise constant push (Bar-Shalom 2001, 6.3.2): push² g g', g = (t²/2, t).
         """
-        dt = max(time_ns - self.time_ns, 0) / 1e9
+        dt = min(max(time_ns - self.time_ns, 0) / 1e9, _LONGEST_S)
         self.x += self.vx * dt
         self.y += self.vy * dt
         t = max(dt, 1e-3)

@@ -12,6 +12,7 @@ from glasses_sdk.types import Bits, Matrix, Roi, Size
 __all__ = [
     "alike",
     "apply",
+    "at_least",
     "holding",
     "mask_box",
     "off_middle",
@@ -33,6 +34,16 @@ def visible(roi: Roi, frame: Size) -> Roi | None:
     if left >= right or top >= bottom:
         return None
     return Roi(left, top, right - left, bottom - top)
+
+
+def at_least(roi: Roi, least: float, frame: Size) -> Roi:
+    """This region of the frame, each side grown to `least` pixels or the frame's, within it."""
+    width = max(roi.width, min(least, frame.width))
+    height = max(roi.height, min(least, frame.height))
+    x, y = roi.centre
+    left = min(max(x - width / 2, 0), frame.width - width)
+    top = min(max(y - height / 2, 0), frame.height - height)
+    return Roi(left, top, width, height)
 
 
 def _whole(low: float, high: float, length: int) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from glasses_sdk.belief import Belief, Extent
-from glasses_sdk.geometry import alike, holding, off_middle, overlap, visible
+from glasses_sdk.geometry import alike, at_least, holding, off_middle, overlap, visible
 from glasses_sdk.looks import Looks
 from glasses_sdk.salient import Search
 from glasses_sdk.sighting import Sighting, sight
@@ -184,7 +184,7 @@ class RoiTracker:
         region = self._region(track, time_ns)
         if track.wanted is None or self._moves(track.wanted, region):
             track.wanted = region
-        track.asked, track.asked_ns = visible(track.wanted, self._sensor), time_ns
+        track.asked, track.asked_ns = self._inside(track.wanted), time_ns
         if track.asked is None:
             self.release()
         elif track.trials:
@@ -227,9 +227,13 @@ class RoiTracker:
             gaze = self._turns.carry(track.gaze, track.looked_ns, time_ns)
             box = holding(box, *gaze, _AROUND_GAZE * min(track.extent.width, track.extent.height))
         share = (1 + 2 * (self._config.padding + unsure)) * track.widened
-        least = self._config.min_size * self._short
-        sides = (max(side * share, least) for side in (box.width, box.height))
+        sides = (max(side * share, self._least) for side in (box.width, box.height))
         return Roi.around(*box.centre, *sides)
+
+    def _inside(self, region: Roi) -> Roi | None:
+        """What the sensor can show of it, and no less than the smallest; None beside the sensor."""
+        seen = visible(region, self._sensor)
+        return seen and visible(at_least(seen, self._least, self._sensor), self._sensor)
 
     def _is_looked_at(self, track: Track, time_ns: int) -> bool:
         """Whether the last look at it was not long before."""
@@ -243,6 +247,11 @@ class RoiTracker:
             max(abs(after.left - before.left), abs(after.right - before.right)) > across
             or max(abs(after.top - before.top), abs(after.bottom - before.bottom)) > down
         )
+
+    @property
+    def _least(self) -> float:
+        """A region's smallest side, in pixels."""
+        return self._config.min_size * self._short
 
     # What happens at a look
 

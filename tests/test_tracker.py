@@ -422,7 +422,9 @@ def test_a_taken_region_is_looked_at_first():
 @settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
-    servo = RoiTracker(SENSOR, salient=data.draw(st.booleans()))
+    salient = data.draw(st.booleans())
+    least = 0 if salient else data.draw(st.floats(0, 0.3))
+    servo = RoiTracker(SENSOR, TrackerConfig(min_size=least), salient=salient)
     coordinate = st.floats(-200, 900)
     for k in range(12):
         for n in range(data.draw(st.integers(0, 3))):
@@ -434,6 +436,8 @@ def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
             turned = (0.0, math.sin(data.draw(st.floats(-3, 3))), 0.0)
             rest = math.sqrt(1 - turned[1] ** 2)
             servo.turn(HeadPose(k * FRAME_NS, (*turned, rest)))
+        if data.draw(st.integers(0, 4)) == 0:
+            servo.take((320.0, 240.0), k * FRAME_NS, data.draw(st.floats(0.5, 900)))
         region = servo.predict(k * FRAME_NS)
         if region is None:
             continue
@@ -441,6 +445,7 @@ def test_regions_never_leave_the_sensor_whatever_comes(data: st.DataObject):
         assert region.top >= 0
         assert region.right <= SENSOR.width
         assert region.bottom <= SENSOR.height
+        assert min(region.width, region.height) >= math.floor(least * SENSOR.height)
         thing = Roi(*data.draw(st.tuples(coordinate, coordinate)), 50, 40)
         mask = servo.see(seen_by_a_perfect_network(region, thing, k, data.draw(st.floats(0, 1))))
         assert (mask.area > 0) <= (mask.track > 0)
@@ -458,6 +463,15 @@ def test_the_smallest_region_is_min_size_of_the_shorter_side():
     region = servo.predict(20 * FRAME_NS)
     assert region is not None
     assert min(region.width, region.height) == pytest.approx(0.2 * 480, abs=1)
+
+
+def test_a_thing_that_leaves_the_sensor_is_seen_in_the_smallest_region_until_it_is_gone():
+    servo = RoiTracker(SENSOR)
+    things = [Roi(500 + 8 * k, 200, 60, 60) for k in range(30)]
+    shown = [mask.roi for mask in follow(servo, things, range(5))]
+    assert min(min(roi.width, roi.height) for roi in shown) >= 28
+    assert all(roi.right <= SENSOR.width for roi in shown)
+    assert servo.track == 0
 
 
 def test_the_part_of_a_mask_at_the_point_is_taken_not_the_larger_one_beside_it():
