@@ -87,7 +87,7 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as error:
         raise DataError(f"cannot read annotations {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not a whole JSON file ({error}); fetch it again") from error
 
 
@@ -213,6 +213,8 @@ def _decode(path: Path) -> npt.NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise DataError(f"cannot read picture {path}: {error.strerror}") from error
+    except ValueError as error:  # a name with a zero in it
+        raise DataError(f"cannot read picture {str(path)!r}: {error}") from error
     # OpenCV fills the missing rest of a JPEG with grey and says nothing.
     cut_off = data.startswith(_JPEG) and data.rfind(_END) < data.rfind(_SCAN)
     if cut_off or not data:

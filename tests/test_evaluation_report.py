@@ -118,7 +118,7 @@ def test_a_report_leaves_figures_plots_and_cases(made, tmp_path, protocol):
 
 def test_a_report_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"no report can be written to .*file/report"):
+    with pytest.raises(ConfigError, match=r"nothing can be written to .*file/report"):
         prepare(tmp_path / "file/report")
 
 

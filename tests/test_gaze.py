@@ -124,6 +124,8 @@ def test_a_recording_from_a_spreadsheet_is_read(tmp_path: Path, newline: str, ma
         ("20,nan,0.5,1", r"finite numbers, not \(nan, 0\.5\)"),
         ("20,inf,0.5,1", r"finite numbers, not \(inf, 0\.5\)"),
         ("20,,0.5,1", "x is a number, or confidence is 0, not empty"),
+        ("20,1.7e308,0.5,1", r"no point of a picture is \(1\.7e\+308, 0\.5\)"),
+        ("1" + "0" * 30 + ",0.5,0.5,1", r"no clock shows 1e\+30 ns"),
         ("20,0.5", "confidence is a number in 0 to 1, not empty"),
         ("20,0.5,0.5,", "confidence is a number in 0 to 1, not empty"),
         ("20,0.5,0.5,high", "confidence is a number in 0 to 1, not high"),

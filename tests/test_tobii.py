@@ -324,10 +324,11 @@ def test_the_configuration_opens_it(address: str):
         b'{"ts":1,"s":0,"gp":[0.5]}',
         b'{"ts":1,"s":0,"gp":[NaN,0.5]}',
         b'{"ts":1,"s":0,"gy":[1,2,"3"]}',
+        b'{"ts":1,"s":0,"gy":[1,2,1.7e308]}',
         b"x" * 60_000,
         b'{"ts":1,"x":' + b"[" * 50_000,
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_what_is_no_livedata_is_passed_over(unit: Unit, tobii: Tobii, line: bytes):
     unit.gaze(0.25, 0.25)

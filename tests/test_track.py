@@ -49,7 +49,7 @@ def videos(tmp_path: Path) -> Film:
     def write(**sequences: Boxes) -> Path:
         told: dict[str, Any] = {}
         for name, boxes in sequences.items():
-            (tmp_path / name).mkdir()
+            (tmp_path / name).mkdir(parents=True)
             told[name] = []
             for k, box in enumerate(boxes):
                 bits = bits_of(box)
@@ -226,7 +226,8 @@ def test_eyes_that_nobody_knows_are_refused(name):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"fps": 0}, "has no video, or a rate"),
+        ({"fps": 0}, "fps lies in 0.1 to 1000, not 0"),
+        ({"fps": 1e-9}, "fps lies in 0.1 to 1000, not 1e-09"),
         ({"sequences": {}}, "has no video"),
         ({"sequences": {"a": []}}, "video a has no frame"),
         ({"size": [3, 3]}, r"video block, frame 0: a mask of \(96, 128\)"),
@@ -256,6 +257,25 @@ def test_a_video_that_begins_without_its_object_is_refused(videos):
     (video,) = load_videos(videos(block=[None, *MOVING[:2]]))
     with pytest.raises(DataError, match="video block shows no object in its first frame"):
         video.load()
+
+
+@pytest.mark.parametrize("name", [b"tracking.json", b"livedata.json", b"gaze.csv.gz"])
+@pytest.mark.parametrize(
+    "content", [b'{"sequences": {"\xff": []}}', b'{"ts": 1, "x": ' + b"[" * 90_000, b"\x1f\x8b\x08"]
+)
+def test_whatever_lies_in_a_file_is_one_sentence(tmp_path, name, content):
+    path = tmp_path / name.decode()
+    damaged = gzip.compress(content * 9)
+    path.write_bytes(damaged[:20] + b"??" + damaged[22:] if path.suffix == ".gz" else content)
+    with pytest.raises(DataError, match=path.name):
+        load_videos(path) if path.name == "tracking.json" else read_gaze(path)
+
+
+def test_a_packed_recording_s_fault_is_named_by_its_own_name(tmp_path):
+    path = tmp_path / "gaze.csv.gz"
+    path.write_bytes(gzip.compress(b"time_ns,x,y,confidence\n5,0.5,high,1\n"))
+    with pytest.raises(DataError, match=rf"{path}, line 2: y is a number"):
+        read_gaze(path)
 
 
 def test_a_missing_file_and_a_missing_recording_are_named(tmp_path):
@@ -298,6 +318,8 @@ def test_a_python_without_the_trackers_is_named(videos):
     (video,) = load_videos(videos(block=MOVING[:2]))
     with pytest.raises(ConfigError, match="has no TrackerCSRT: pip install opencv-contrib"):
         boxes_of(Path(sys.executable), video, Roi(*MOVING[0] or ()))
+    with pytest.raises(ConfigError, match="/bin/true is no Python: it says ''"):
+        boxes_of(Path("/bin/true"), video, Roi(*MOVING[0] or ()))
     with pytest.raises(ConfigError, match="cannot run the Python /nowhere"):
         boxes_of(Path("/nowhere"), video, Roi(*MOVING[0] or ()))
 
@@ -321,7 +343,7 @@ def test_the_trackers_of_opencv_follow_a_block(bright, videos):
 
 
 def test_the_command_prints_what_is_promised_and_leaves_plots(bright, videos, tmp_path):
-    path = videos(block=MOVING[:6], other=MOVING[6:])
+    path = videos(**{"block": MOVING[:6], "a/$other$": MOVING[6:]})
     plots = tmp_path / "plots"
     command = ["track", "--data", str(path), "--model", str(bright), "--look", "noisy:2"]
     env = {"GLASSES_CONTRIB_PYTHON": None}
@@ -330,11 +352,11 @@ def test_the_command_prints_what_is_promised_and_leaves_plots(bright, videos, tm
     report = json.loads(done.stdout)
     assert list(report) == ["mean", "ceiling", "fixed", "csrt", "kcf", "sequences"]
     assert report["csrt"] is report["kcf"] is None
-    assert list(report["sequences"]) == ["block", "other"]
+    assert list(report["sequences"]) == ["block", "a/$other$"]
     for score in (report["mean"], report["ceiling"], report["fixed"], report["sequences"]["block"]):
         assert list(score) == ["J", "F", "share"]
         assert all(0 <= value <= 1 for value in score.values())
-    for name in ("block", "other", "worst"):
+    for name in ("block", "a__other_", "worst"):
         picture = cv2.imread(str(plots / f"{name}.png"))
         assert picture.std() > 10, name
     said = CliRunner().invoke(app, command, env=env)

@@ -59,7 +59,7 @@ SensorName = Annotated[
 GazeName = Annotated[
     str | None,
     typer.Option(
-        help="auto, centre, replay:FILE, inlet[:NAME], pointer, head[:NAME], "
+        help="auto, centre, none, replay:FILE, inlet[:NAME], pointer, head[:NAME], "
         "pupil[:HOST[:PORT]], lsl[:NAME], neon[:HOST[:PORT]] or tobii[:HOST[:PORT]]."
     ),
 ]

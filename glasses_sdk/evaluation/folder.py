@@ -28,9 +28,9 @@ def prepare(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"no report can be written to {folder}: {error.strerror}") from error
+        raise ConfigError(f"nothing can be written to {folder}: {error.strerror}") from error
     if not os.access(folder, os.W_OK):
-        raise ConfigError(f"no report can be written to {folder}: it is read-only")
+        raise ConfigError(f"nothing can be written to {folder}: it is read-only")
 
 
 def save(report: Report, folder: Path) -> None:

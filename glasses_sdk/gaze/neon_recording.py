@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -91,7 +91,7 @@ def read_neon_recording(folder: Path) -> NeonRecording:
 
 class _Info(msgspec.Struct):
     data_format_version: str
-    start_time: int
+    start_time: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]  # ns
 
 
 def _read(folder: Path) -> NeonRecording:
@@ -113,7 +113,7 @@ def _info(path: Path) -> _Info:
         info = msgspec.json.decode(path.read_bytes(), type=_Info)
     except FileNotFoundError as error:
         raise DataError(f"{path.parent} is no Neon recording: it has no info.json") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not the info of a Neon recording: {error}") from error
     if info.data_format_version.partition(".")[0] != "2":
         raise DataError(

@@ -9,12 +9,14 @@ video begins that was exported with it, and y is flipped.
 from __future__ import annotations
 
 import csv
+import gzip
+import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import isfinite, nan
+from math import inf, isfinite, nan
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Self, TextIO, TypeVar
 
 from glasses_sdk.errors import DataError
 from glasses_sdk.gaze.neon_recording import read_neon_recording
@@ -22,6 +24,7 @@ from glasses_sdk.types import Gaze
 
 __all__ = ["Replay", "read_recording"]
 
+_FARTHEST = 1e6  # no picture is so large, in pixels either
 _COLUMNS = ["time_ns", "x", "y", "confidence"]
 _PUPIL = {"gaze_timestamp", "norm_pos_x", "norm_pos_y", "confidence"}  # among others
 
@@ -58,15 +61,16 @@ class Replay:
 
 
 def read_recording(path: Path) -> list[Gaze]:
-    """All samples of the file. A blink is a sample of confidence 0; its x and y may be empty.
+    """All samples of the file, which may be packed by gzip (`.csv.gz`).
 
-    Pauses between samples are fine: nobody was seen to look then. Raises DataError with the line
-    that is wrong: a time that goes back or is no whole number, a point that is missing or NaN.
+    A blink is a sample of confidence 0; its x and y may be empty. Pauses between samples are fine:
+    nobody was seen to look then. Raises DataError with the line that is wrong: a time that goes
+    back or is no whole number, a point that is missing, NaN or nowhere near a picture.
     """
     if path.is_dir():
         return read_neon_recording(path).samples()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path) as file:
             rows = csv.DictReader(file)
             if rows.fieldnames == _COLUMNS:
                 return list(_in_order(path, rows, _sample))
@@ -77,9 +81,15 @@ def read_recording(path: Path) -> list[Gaze]:
                 f"a gaze recording begins with {','.join(_COLUMNS)}"
             )
     except OSError as error:
-        raise DataError(f"cannot read gaze recording {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"cannot read gaze recording {path}: {error.strerror or error}") from error
+    except (EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         raise DataError(f"{path} is no CSV text: {error}") from error
+
+
+def _opened(path: Path) -> TextIO:
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    return path.open(newline="", encoding="utf-8-sig")
 
 
 Row = dict[str, str | None]
@@ -116,7 +126,7 @@ def _sample(row: Row) -> Gaze:
     if confidence == 0 and not (row["x"] and row["y"]):
         return Gaze(time_ns, nan, nan, 0.0)
     x, y = (_number(row, name, float, "a number, or confidence is 0") for name in ("x", "y"))
-    return Gaze(time_ns, x, y, confidence)
+    return _gaze(time_ns, x, y, confidence)
 
 
 def _pupil_sample(row: Row) -> Gaze:
@@ -126,7 +136,15 @@ def _pupil_sample(row: Row) -> Gaze:
     x, y, confidence = (
         _number(row, name, float, "a number") for name in ("norm_pos_x", "norm_pos_y", "confidence")
     )
-    return Gaze(round(seconds * 1e9), x, 1 - y, confidence)
+    return _gaze(round(seconds * 1e9), x, 1 - y, confidence)
+
+
+def _gaze(time_ns: int, x: float, y: float, confidence: float) -> Gaze:
+    if abs(time_ns) >= 1 << 62:
+        raise ValueError(f"no clock shows {time_ns:.3g} ns")
+    if _FARTHEST < max(abs(x), abs(y)) < inf:
+        raise ValueError(f"no point of a picture is ({x:g}, {y:g})")
+    return Gaze(time_ns, x, y, confidence)
 
 
 NumberT = TypeVar("NumberT", int, float)

@@ -35,6 +35,7 @@ _ASK_NS = 1_000_000_000  # the unit stops sending to whoever has not asked for a
 _SILENT_NS = 2_000_000_000
 _AT_ONCE = 4096  # packets a read; 600 come in a second
 _LARGEST = 65536
+_FASTEST_DEG_S = 1e4  # no head turns so fast, nor could the gyroscope say it
 _ROOM = 1 << 20  # bytes in the kernel: gaze of more than a second
 
 
@@ -140,7 +141,7 @@ class Tobii:
         if datum.gp is not None:
             x, y = datum.gp if valid else (nan, nan)
             self._gaze.append(as_gaze(time_ns, x, y, 1.0))
-        elif datum.gy is not None and valid:
+        elif datum.gy is not None and valid and max(map(abs, datum.gy)) < _FASTEST_DEG_S:
             rate = _to_head([radians(part) for part in datum.gy])
             self._poses.add(time_ns, self._attitude.turn(time_ns, rate), rate)
         elif datum.ac is not None and valid:

@@ -36,7 +36,11 @@ def boxes_of(python: Path, video: Video, first: Roi) -> dict[str, Boxes]:
     except subprocess.CalledProcessError as error:
         said = error.stderr.strip().splitlines() or ["it said nothing"]
         raise ConfigError(f"{python} does not run OpenCV's trackers: {said[-1]}") from error
-    return {name: [_roi(box) for box in boxes] for name, boxes in json.loads(done.stdout).items()}
+    try:
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{python} is no Python: it says {done.stdout[:40]!r}") from error
+    return {name: [_roi(box) for box in boxes] for name, boxes in answer.items()}
 
 
 def _roi(box: Any) -> Roi | None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,11 +28,12 @@ _TRUTH, _MASK, _REGION = (60, 220, 60), (255, 60, 60), (255, 255, 255)
 def save(judgement: Judgement, folder: Path) -> None:
     """NAME.png, the curves of each video, and worst.png, frames of the worst three.
 
-    Raises ConfigError where the folder cannot be written, DataError where a picture has gone.
+    What is no letter, digit, hyphen or blank of a name is _ in the file's. Raises ConfigError where
+    the folder cannot be written, DataError where a picture has gone.
     """
     try:
         for judged in judgement.videos:
-            plot(judgement, judged, folder / f"{judged.video.name}.png")
+            plot(judgement, judged, folder / f"{_safe(judged.video.name)}.png")
         sheet = cv2.cvtColor(worst(judgement.videos), cv2.COLOR_RGB2BGR)
         (folder / "worst.png").write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
     except OSError as error:
@@ -51,11 +53,17 @@ def plot(judgement: Judgement, judged: Judged, path: Path) -> None:
     for name, curve in curves.items():
         style = "-" if curve is judged.tracker else "--"
         axes.plot(curve.J, style, label=f"{name}  J {curve.score.J:.3f}  F {curve.score.F:.3f}")
-    axes.set(title=judged.video.name, xlabel="frame", ylabel="J", ylim=(0, 1))
+    axes.set(xlabel="frame", ylabel="J", ylim=(0, 1))
+    axes.set_title(_safe(judged.video.name), parse_math=False)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path)
+
+
+def _safe(name: str) -> str:
+    """A video's name as that of a file in this folder."""
+    return re.sub(r"[^\w -]", "_", name)
 
 
 def worst(videos: Sequence[Judged]) -> Picture:

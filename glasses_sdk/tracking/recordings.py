@@ -9,9 +9,10 @@ folder, or a .raw in it a native recording of Neon
 from __future__ import annotations
 
 import gzip
-import tempfile
+import zlib
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
@@ -44,11 +45,6 @@ def _read(path: Path) -> list[Gaze]:
     match path.name.removesuffix(".gz").rpartition(".")[2]:
         case "raw":
             return read_neon_recording(path.parent).samples()
-        case "csv" if path.suffix == ".gz":
-            with tempfile.TemporaryDirectory() as folder:
-                unpacked = Path(folder, path.stem)
-                unpacked.write_bytes(_bytes(path))
-                return read_recording(unpacked)
         case "csv":
             return read_recording(path)
         case "json":
@@ -61,14 +57,14 @@ def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read gaze recording {path}: {error}") from error
 
 
 class _Datum(msgspec.Struct):
     """`ts` in microseconds, `s` 0 where valid; of all the kinds in the stream, `gp` is the gaze."""
 
-    ts: int
+    ts: Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
     s: int = 0
     gp: tuple[float, float] | None = None
 
@@ -77,6 +73,6 @@ def _tobii(path: Path) -> list[Gaze]:
     decoder = msgspec.json.Decoder(_Datum)
     try:
         data = [decoder.decode(line) for line in _bytes(path).splitlines()]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is no livedata of Tobii Glasses 2: {error}") from error
     return [as_gaze(one.ts * 1000, *one.gp, float(one.s == 0)) for one in data if one.gp]

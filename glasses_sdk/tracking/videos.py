@@ -23,6 +23,7 @@ from glasses_sdk.types import Bits, Roi, Size
 __all__ = ["Clip", "Video", "load_videos"]
 
 _SECOND_NS = 1_000_000_000
+_RATES_HZ = 0.1, 1000.0
 
 
 class _Segmentation(msgspec.Struct):
@@ -99,10 +100,13 @@ def load_videos(path: Path) -> list[Video]:
         data = msgspec.json.decode(path.read_bytes(), type=_File)
     except OSError as error:
         raise DataError(f"cannot read tracking videos {path}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is no file of tracking videos: {error}") from error
-    if not (data.fps > 0 and min(data.size) > 0 and data.sequences):
-        raise DataError(f"{path} has no video, or a rate or a size that is not above 0")
+    if not (min(data.size) > 0 and data.sequences):
+        raise DataError(f"{path} has no video, or a size that is not above 0")
+    if not _RATES_HZ[0] <= data.fps <= _RATES_HZ[1]:
+        low, high = _RATES_HZ
+        raise DataError(f"{path}: fps lies in {low:g} to {high:g}, not {data.fps:g}")
     return [_video(path, data, name) for name in data.sequences]
 
 
