@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glasses_sdk.belief import Belief, Extent
-from glasses_sdk.geometry import alike, padded
+from glasses_sdk.geometry import alike, overlap, padded
 from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting, sight
 from glasses_sdk.trials import Trials
@@ -131,7 +131,14 @@ class Track:
         time_ns = seen.mask.time_ns
         far = self.belief.surprise(seen.box.centre, self.size, time_ns, _JUMP_ERROR) > _JUMP
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
-        return far or not 0.15 < area < 6
+        return far or self._is_elsewhere(seen) or not 0.15 < area < 6
+
+    def _is_elsewhere(self, seen: Sighting) -> bool:
+        """Whether its last masks were empty, and this one is nowhere near where it must be.
+
+        The region widens meanwhile, and shows what else there is.
+        """
+        return self.widened > 1 and not overlap(seen.box, self.box(seen.mask.time_ns))
 
     def follow(self, seen: Sighting, late_s: float) -> None:
         """Fuse one mask's box, which came so late. A smaller one than the object says less."""
