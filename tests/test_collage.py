@@ -68,6 +68,21 @@ def test_the_same_generator_lays_the_same() -> None:
     assert (one.picture != other.picture).any()
 
 
+def test_squeezed_pieces_are_slender_and_the_others_as_they_were() -> None:
+    alone, still = piece(COLOURS[0]), 0
+    for seed in range(60):
+        plain, slim = (lay(GREY, [alone], draw(seed), share) for share in (0.0, 1.0))
+        if plain is None or slim is None:
+            continue
+        inside = 1 < plain.box.left and plain.box.right < 959 and plain.box.bottom < 539
+        if inside and 1 < plain.box.top:
+            assert 1.3 < plain.box.width / plain.box.height < 1.7
+            still += 1
+        if 1 < slim.box.left and slim.box.right < 959 and 1 < slim.box.top < slim.box.bottom < 539:
+            assert not 1.15 < slim.box.width / slim.box.height < 1.9
+    assert still > 10
+
+
 def test_what_is_a_speck_or_hidden_is_not_meant() -> None:
     dot = np.zeros((50, 50), np.uint8)
     dot[20, 20] = 1
@@ -105,6 +120,21 @@ def test_a_network_that_sees_the_object_leads_to_it() -> None:
     close = [alike(led(picture, mask, box, sees, draw(n)), padded(box, 0.15)) for n in range(200)]
     assert np.median(close) > 0.6
     assert np.mean(np.array(close) < 0.2) > 0.02, "some are first regions, of other sizes"
+
+
+def test_first_looks_stay_where_they_began() -> None:
+    picture, mask, box = scene()
+    asked: list[int] = []
+
+    def answer(rgb: np.ndarray) -> np.ndarray:
+        asked.append(1)
+        return rgb.mean(2) > 200
+
+    for share, led_on in ((1.0, False), (0.0, True)):
+        asked.clear()
+        for n in range(20):
+            led(picture, mask, box, Answers(answer), draw(n), share)
+        assert bool(asked) == led_on
 
 
 def test_a_network_that_flows_over_leads_to_regions_that_hold_both() -> None:

@@ -39,6 +39,7 @@ from glasses_sdk.training.losses import (  # noqa: E402
     mask_loss,
     overlap_loss,
 )
+from glasses_sdk.training.memory import Memory  # noqa: E402
 from glasses_sdk.training.networks import build  # noqa: E402
 from glasses_sdk.training.ranks import Rank, this_rank  # noqa: E402
 from glasses_sdk.training.recipe import DataRecipe, Recipe, Schedule, load_recipe  # noqa: E402
@@ -827,6 +828,44 @@ def test_shares_of_several_runs_can_be_kept_and_have_to_be_there(
             torch.testing.assert_close(tensor, before[name] + 0.75)
     with pytest.raises(ConfigError, match=r"keeps a share of .*nowhere/checkpoint\.pt"):
         train(change(recipe, keep={"nowhere": 0.5}), discs, tmp_path / "two")
+
+
+def test_what_is_remembered_counts_beside_the_annotations_and_has_to_be_there(
+    discs: Path, run: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "before").mkdir()
+    shutil.copy(run / "checkpoint.pt", tmp_path / "before")
+    for trust in (0.2, 0.9):
+        train(change(recipe_of(), remember={"before": trust}), discs, tmp_path / f"{trust}")
+    train(recipe_of(), discs, tmp_path / "none")
+    said = [losses(tmp_path / name) for name in ("none", "0.2", "0.9")]
+    assert said[0] != said[1] != said[2]
+    with pytest.raises(ConfigError, match=r"remembers .*nowhere/checkpoint\.pt"):
+        train(change(recipe_of(), remember={"nowhere": 0.5}), discs, tmp_path / "two")
+
+
+def test_a_memory_answers_for_photographs_as_they_are_shown_and_not_for_collages(
+    run: Path,
+) -> None:
+    memory = Memory(build("picosam3"), run / "checkpoint.pt", 0.7)
+    rgb = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 255
+    batch = Batch(rgb, torch.zeros(3, 32, 32), [1, 2, 3], made=torch.tensor([False, True, False]))
+    lesson = memory.teach(batch).lesson
+    assert lesson is not None
+    assert lesson.score.tolist() == pytest.approx([0.7, 0.0, 0.7])
+    knows = build("picosam3")
+    begin(knows, run / "checkpoint.pt")
+    torch.testing.assert_close(lesson.logits, knows.eval()(rgb))
+
+
+def test_there_is_one_to_learn_from() -> None:
+    recipe = recipe_of()
+    with pytest.raises(ValueError, match="one run to remember, or one teacher"):
+        change(recipe, remember={"one": 0.5, "other": 0.5})
+    with pytest.raises(ValueError, match="one run to remember, or one teacher"):
+        change(recipe, remember={"one": 0.5}, data=change(recipe.data, teacher="said"))
+    with pytest.raises(ValueError, match="by the loss dice, not overlap"):
+        change(recipe, remember={"one": 0.5}, loss="overlap")
 
 
 def test_shares_that_are_kept_are_no_more_than_the_whole() -> None:

@@ -29,6 +29,8 @@ _SIZE = Size(960, 540)
 _HEIGHTS = 0.08, 0.8  # of the picture's, evenly over their logarithm
 _MOST_ENLARGED = 3.0
 _BEYOND = 0.3  # of a piece's sides, at most beyond the picture's edge
+_SLIMMER = 1.4, 5.5  # times, across or down: few things in photographs are slender
+_UPRIGHT = 0.75  # share of those that are squeezed across
 _LEAST_SEEN = 0.35  # of an object, for it to be looked at
 _LEAST_PIXELS = 150
 
@@ -58,16 +60,19 @@ class Collage:
     meant: int
 
 
-def lay(background: Picture, pieces: Sequence[Piece], rng: np.random.Generator) -> Collage | None:
+def lay(
+    background: Picture, pieces: Sequence[Piece], rng: np.random.Generator, squeeze: float = 0.0
+) -> Collage | None:
     """The pieces over a background, the last one on top; None where none of them can be meant.
 
-    Any may be meant that is neither mostly hidden nor a speck.
+    Any may be meant that is neither mostly hidden nor a speck. `squeeze` is the share of the pieces
+    that are made slender.
     """
     picture = _covering(background)
     seen: list[Bitmap] = []
     areas: list[int] = []
     for piece in pieces:
-        laid = _laid(picture, piece, rng)
+        laid = _laid(picture, piece, rng, squeeze)
         for under in seen:
             under[laid > 0] = 0
         seen.append(laid)
@@ -92,10 +97,10 @@ def _covering(background: Picture) -> Picture:
     return crop(background, middle, _SIZE)
 
 
-def _laid(picture: Picture, piece: Piece, rng: np.random.Generator) -> Bitmap:
+def _laid(picture: Picture, piece: Piece, rng: np.random.Generator, squeeze: float) -> Bitmap:
     """Lays one piece onto the picture, in place; 1 where it now is."""
     laid = np.zeros(picture.shape[:2], np.uint8)
-    cut = _cut_out(piece, rng)
+    cut = _cut_out(piece, rng, squeeze)
     if cut is None:
         return laid
     rgb, opacity = cut
@@ -112,7 +117,9 @@ def _laid(picture: Picture, piece: Piece, rng: np.random.Generator) -> Bitmap:
     return laid
 
 
-def _cut_out(piece: Piece, rng: np.random.Generator) -> tuple[Picture, Bitmap] | None:
+def _cut_out(
+    piece: Piece, rng: np.random.Generator, squeeze: float
+) -> tuple[Picture, Bitmap] | None:
     """The object at a random size, perhaps mirrored: RGB, and opacity 0..255 with a soft edge."""
     height, width = piece.mask.shape
     box = visible(piece.box, Size(width, height))
@@ -120,7 +127,8 @@ def _cut_out(piece: Piece, rng: np.random.Generator) -> tuple[Picture, Bitmap] |
         return None
     tall = _SIZE.height * exp(rng.uniform(log(_HEIGHTS[0]), log(_HEIGHTS[1])))
     scale = min(tall / box.height, _SIZE.width / box.width, _MOST_ENLARGED)
-    size = max(round(box.width * scale), 2), max(round(box.height * scale), 2)
+    across, down = _slimmer(rng) if squeeze and rng.random() < squeeze else (1.0, 1.0)
+    size = max(round(box.width * scale * across), 2), max(round(box.height * scale * down), 2)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     mirrored = bool(rng.random() < 0.5)
     rows, columns = slice(int(box.top), int(box.bottom)), slice(int(box.left), int(box.right))
@@ -131,3 +139,9 @@ def _cut_out(piece: Piece, rng: np.random.Generator) -> tuple[Picture, Bitmap] |
 
     opacity = cv2.blur(cut(piece.mask * np.uint8(255)), (3, 3))
     return cut(piece.picture), np.asarray(opacity, np.uint8)
+
+
+def _slimmer(rng: np.random.Generator) -> tuple[float, float]:
+    """What is left of width and height."""
+    share = exp(-rng.uniform(log(_SLIMMER[0]), log(_SLIMMER[1])))
+    return (share, 1.0) if rng.random() < _UPRIGHT else (1.0, share)

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float, Real
+from jaxtyping import Bool, Float, Real
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -59,12 +59,14 @@ class Batch:
     target     1 = object
     instances  which each is
     lesson     where there is a teacher
+    made       which are of collages, not of photographs
     """
 
     rgb: Real[Tensor, "n 3 h w"]
     target: Real[Tensor, "n h w"]
     instances: list[int]
     lesson: Lesson | None = None
+    made: Bool[Tensor, " n"] | None = None
 
     def on(self, device: torch.device) -> Batch:
         """The same in floats, on this device."""
@@ -89,6 +91,7 @@ class _Sample:
     target: Picture
     instance: int
     answer: Answer | None
+    made: bool = False
 
 
 class Regions:
@@ -112,7 +115,7 @@ class Regions:
         skip_bad: bool = False,
     ) -> None:
         cv2.setNumThreads(1)  # OpenCV's own pool of threads does not survive into a worker
-        self._collage, self._leader = recipe.collage, leader
+        self._collage, self._squeeze, self._leader = recipe.collage, recipe.squeeze, leader
         self._mix, self._skip_bad = recipe.regions, skip_bad
         self._teacher = Teacher(folder / recipe.teacher) if recipe.teacher else None
         self.bad: list[str] = []
@@ -148,6 +151,7 @@ class Regions:
             torch.from_numpy(np.stack([one.target for one in samples])),
             [one.instance for one in samples],
             _lesson([one.answer for one in samples if one.answer]),
+            torch.tensor([one.made for one in samples]),
         )
 
     def _sample(self, cells: Size, rng: np.random.Generator) -> _Sample:
@@ -165,7 +169,7 @@ class Regions:
             kind = "look"
         mask = instance.mask()
         if kind == "led":
-            region = led(picture, mask, instance.box, self._network, rng)
+            region = led(picture, mask, instance.box, self._network, rng, self._mix.first_looks)
         else:
             region = around_object(kind, instance.box, mask, self._mix, rng)
         if visible(region, one.photo.size) is None:
@@ -188,15 +192,19 @@ class Regions:
             Piece(self._pictures[one.photo.path], one.instance.mask(), one.instance.box)
             for one in objects
         ]
-        collage = lay(background, pieces, rng)
+        collage = lay(background, pieces, rng, self._squeeze)
         if collage is None:
             return None
         picture, mask, box = collage.picture, collage.mask, collage.box
-        region = led(picture, mask, box, self._network, rng)
+        region = led(picture, mask, box, self._network, rng, self._mix.first_looks)
         answer = Answer.none(cells) if self._teacher else None
         target = crop(mask, region, cells, nearest=True)
         return _Sample(
-            crop(picture, region, cells), target, objects[collage.meant].instance.id, answer
+            crop(picture, region, cells),
+            target,
+            objects[collage.meant].instance.id,
+            answer,
+            made=True,
         )
 
     @cached_property

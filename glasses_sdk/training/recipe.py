@@ -30,6 +30,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     collage  objects of other samples are laid over its picture, one of them is meant
              (`training.collage`), and the region is one that the start's masks led to
+    squeeze  of the objects in collages, which share is made slender
 
     teacher  a folder under GLASSES_DATA with what another network said (`training.teacher`)
     """
@@ -42,6 +43,7 @@ class DataRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     turn: Share = 0.0
     degrade: Share = 0.0
     collage: Share = 0.0
+    squeeze: Share = 0.0
     teacher: str | None = None
 
 
@@ -90,6 +92,9 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                the rest is what was learnt. Between two runs it is often better than either
                (WiSE-FT, Wortsman et al., CVPR 2022), and so it may be between more (model soups,
                Wortsman et al., ICML 2022)
+    remember   a run beside this one, and how much its masks of photographs count, the annotations
+               the rest: what collages teach is not to replace what it knew of photographs (learning
+               without forgetting, Li & Hoiem, ECCV 2016)
     """
 
     network: Architecture
@@ -99,6 +104,7 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     loss: Literal["dice", "overlap"] = "dice"
     start: str | None = None
     keep: dict[str, Annotated[float, Meta(gt=0, le=1)]] = {}
+    remember: dict[str, Annotated[float, Meta(gt=0, lt=1)]] = {}
 
     def __post_init__(self) -> None:
         cells = coarseness(self.network)
@@ -110,6 +116,10 @@ class Recipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"the shares of keep are more than 1 together: {self.keep}")
         if self.loss == "overlap" and self.data.teacher:
             raise ValueError("a teacher's lessons are learnt by the loss dice, not overlap")
+        if len(self.remember) > 1 or (self.remember and self.data.teacher):
+            raise ValueError("there is one to learn from: one run to remember, or one teacher")
+        if self.remember and self.loss == "overlap":
+            raise ValueError("what a run remembers is learnt by the loss dice, not overlap")
         if self.is_led and self.start is None:
             raise ValueError("collage and led need a start, whose masks lead to their regions")
 

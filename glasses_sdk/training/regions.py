@@ -35,7 +35,10 @@ Bitmap = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class RegionMix:
-    """Shares of the kinds; what is left of 1 is `nothing`."""
+    """Shares of the kinds; what is left of 1 is `nothing`.
+
+    first_looks  of the led ones, how many more stay where they began: the first region after a look
+    """
 
     square: float = 1 / 3
     tight: float = 1 / 3
@@ -45,6 +48,7 @@ class RegionMix:
     padding: float = 0.1
     max_box_error: float = 0.2
     size_error: tuple[float, float] = (0.25, 3.0)
+    first_looks: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 < sum(share for _, share in self._shares()) <= 1:
@@ -103,7 +107,12 @@ _NATIVE = 96.0
 
 
 def led(
-    picture: Picture, mask: Bitmap, box: Roi, network: Network, rng: np.random.Generator
+    picture: Picture,
+    mask: Bitmap,
+    box: Roi,
+    network: Network,
+    rng: np.random.Generator,
+    first_looks: float = 0.0,
 ) -> Roi:
     """A region as a tracker comes to it that means the object with this mask [H, W] and box.
 
@@ -118,7 +127,8 @@ def led(
     )
     region = _begun(point, box, frame, rng)
     looked = point if rng.random() < 0.5 else None
-    for _ in range(int(rng.integers(6))):
+    at_once = first_looks and rng.random() < first_looks
+    for _ in range(0 if at_once else int(rng.integers(6))):
         after = _followed(picture, region, looked, network, rng)
         if after is None or not _means(after, mask, box):
             break

@@ -20,6 +20,7 @@ from glasses_sdk.training.checkpoint import State, begin, blend, resume, save
 from glasses_sdk.training.data import Batch, Regions
 from glasses_sdk.training.journal import Journal, Standing
 from glasses_sdk.training.losses import iou, lesson_loss, mask_loss, overlap_loss
+from glasses_sdk.training.memory import Memory
 from glasses_sdk.training.networks import build
 from glasses_sdk.training.ranks import Rank
 from glasses_sdk.training.recipe import Recipe
@@ -57,6 +58,7 @@ def train(
         return _finished(state, recipe, folder)
 
     leader = _leader(recipe, folder)
+    memory = _memory(recipe, folder, rank)
     regions = Regions(data, recipe.data, reading, leader=leader, skip_bad=skip_bad)
     left_out(regions.bad)
     network = DistributedDataParallel(state.network) if rank.count > 1 else state.network
@@ -68,6 +70,7 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         batch = augment(batch.on(rank.device), recipe.data, _generator(plan.seed, step, rank))
+        batch = memory.teach(batch) if memory else batch
         with faster:
             logits = network(batch.rgb)
         loss = _loss(logits.float(), batch, recipe.loss)
@@ -112,6 +115,14 @@ def _begun(recipe: Recipe, folder: Path, rank: Rank) -> State:
         raise ConfigError(f"cannot make the run's folder {folder}: {error.strerror}") from error
     network = network.to(rank.device, memory_format=torch.channels_last).train()  # pyright: ignore
     return State.of(network, recipe.schedule.weight_decay)
+
+
+def _memory(recipe: Recipe, folder: Path, rank: Rank) -> Memory | None:
+    for run, trust in recipe.remember.items():
+        network = build(recipe.network, recipe.attention)
+        network = network.to(rank.device, memory_format=torch.channels_last)  # pyright: ignore
+        return Memory(network, folder.parent / run / "checkpoint.pt", trust)
+    return None
 
 
 def _leader(recipe: Recipe, folder: Path) -> Path | None:
