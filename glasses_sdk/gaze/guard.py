@@ -8,13 +8,13 @@ from math import exp, isfinite, nan
 
 from glasses_sdk.types import Gaze
 
-__all__ = ["MAX_AGE_MS", "Guard", "Named", "as_gaze"]
+__all__ = ["FARTHEST", "MAX_AGE_MS", "Guard", "Named", "as_gaze"]
 
 MAX_AGE_MS = 150.0  # of a look that still says where the eyes are
+FARTHEST = 1e6  # no plane is so large, in pixels either
 
 _SECOND_NS = 1_000_000_000
 _AHEAD_NS = 50_000_000  # two clocks may differ by so much
-_FARTHEST = 1e6  # no plane is so large, in pixels either
 _LONGEST_STEP_S = 0.1  # of a tracker: 10 Hz
 _BURST = 4  # times the usual rate
 _SPARE = 32.0  # samples that may come closer together
@@ -27,7 +27,7 @@ def as_gaze(time_ns: float, x: float, y: float, confidence: float) -> Gaze:
     A time that is no number becomes 0, which no `Guard` takes for now.
     """
     when = int(time_ns) if isfinite(time_ns) else 0
-    if not (abs(x) < _FARTHEST and abs(y) < _FARTHEST and confidence > 0):  # nor NaN
+    if not (abs(x) < FARTHEST and abs(y) < FARTHEST and confidence > 0):  # nor NaN
         return Gaze(when, nan, nan, 0.0)
     return Gaze(when, float(x), float(y), min(float(confidence), 1.0))
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Self, TextIO, TypeVar
 
 from glasses_sdk.errors import DataError
+from glasses_sdk.gaze.guard import FARTHEST
 from glasses_sdk.gaze.neon_recording import read_neon_recording
 from glasses_sdk.types import Gaze
 
 __all__ = ["Replay", "read_recording"]
 
-_FARTHEST = 1e6  # no picture is so large, in pixels either
 _COLUMNS = ["time_ns", "x", "y", "confidence"]
 _PUPIL = {"gaze_timestamp", "norm_pos_x", "norm_pos_y", "confidence"}  # among others
 
@@ -142,7 +142,7 @@ def _pupil_sample(row: Row) -> Gaze:
 def _gaze(time_ns: int, x: float, y: float, confidence: float) -> Gaze:
     if abs(time_ns) >= 1 << 62:
         raise ValueError(f"no clock shows {time_ns:.3g} ns")
-    if _FARTHEST < max(abs(x), abs(y)) < inf:
+    if FARTHEST < max(abs(x), abs(y)) < inf:
         raise ValueError(f"no point of a picture is ({x:g}, {y:g})")
     return Gaze(time_ns, x, y, confidence)
 
