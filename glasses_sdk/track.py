@@ -126,19 +126,21 @@ class Track:
         for other in same:
             self.belief.measure(other.box.centre, self.size, other.mask.time_ns)
 
-    def jumps(self, seen: Sighting) -> bool:
-        """Whether this cannot be the same object any more."""
+    def jumps(self, seen: Sighting, slack: float) -> bool:
+        """Whether this cannot be the same object any more; `slack` pixels beside it are near."""
         time_ns = seen.mask.time_ns
         far = self.belief.surprise(seen.box.centre, self.size, time_ns, _JUMP_ERROR) > _JUMP
         area = seen.box.width * seen.box.height / (self.extent.width * self.extent.height)
-        return far or self._is_elsewhere(seen) or not 0.15 < area < 6
+        return far or self._is_elsewhere(seen, slack) or not 0.15 < area < 6
 
-    def _is_elsewhere(self, seen: Sighting) -> bool:
+    def _is_elsewhere(self, seen: Sighting, slack: float) -> bool:
         """Whether its last masks were empty, and this one is nowhere near where it must be.
 
         The region widens meanwhile, and shows what else there is.
         """
-        return self.widened > 1 and not overlap(seen.box, self.box(seen.mask.time_ns))
+        box = self.box(seen.mask.time_ns)
+        near = Roi.around(*box.centre, box.width + 2 * slack, box.height + 2 * slack)
+        return self.widened > 1 and not overlap(seen.box, near)
 
     def follow(self, seen: Sighting, late_s: float) -> None:
         """Fuse one mask's box, which came so late. A smaller one than the object says less."""

@@ -328,7 +328,7 @@ class RoiTracker:
         point = self._looks.at(mask.time_ns)
         if point and track.left_ns is None and not track.pinned:
             track.follow_gaze(point, mask.time_ns)
-        if seen is None or mask.score < self._config.min_score or track.jumps(seen):
+        if seen is None or mask.score < self._config.min_score or track.jumps(seen, self._slack):
             self._miss(track, mask)
             return
         track.follow(seen, self._late_s)

@@ -108,11 +108,11 @@ def test_a_thing_that_vanishes_is_released_and_its_masks_are_empty():
     assert (masks[-1].track, masks[-1].area, masks[-1].score) == (0, 0, 0.0)
 
 
-@pytest.mark.parametrize(("left", "kept"), [(300, True), (350, True), (362, False)])
+@pytest.mark.parametrize(("left", "kept"), [(300, True), (370, True), (381, False)])
 def test_after_empty_masks_only_what_is_where_it_was_is_the_same_thing(left: int, kept: bool):
     """The region has grown meanwhile, and shows what stands beside."""
     things: list[Roi | None] = [Roi(280, 200, 80, 80)] * 10
-    later = [Roi(left, 205, 45, 70)] * 20
+    later = [Roi(left, 205, 20, 70)] * 20
     masks = follow(RoiTracker(SENSOR), things + [None] * 5 + later, range(10))
     assert bool(masks[-1].track) == kept
 
