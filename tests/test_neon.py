@@ -107,10 +107,18 @@ def data(name: str) -> Path:
     return Path(folder) / "gaze" / name
 
 
+@pytest.fixture
+def patient(phone: Companion) -> Iterator[Neon]:
+    """Takes what is a minute old: a recording is sent faster than it was made."""
+    with Neon(HERE, phone.port, max_age_ms=60_000) as source:
+        until(phone.playing)
+        yield source
+
+
 def test_recorded_gaze_comes_through_point_by_point_with_its_times_and_worn(
-    phone: Companion, neon: Neon
+    phone: Companion, patient: Neon
 ):
-    folder = data("neon")
+    folder, neon = data("neon"), patient
     points = np.fromfile(folder / "gaze ps2.raw", "<f4").reshape(-1, 2)[:200]
     times = np.fromfile(folder / "gaze ps2.time", "<i8")[:200]
     worn = np.fromfile(folder / "worn ps2.raw", "u1")[:200]

@@ -143,7 +143,8 @@ class Played:
         unit = Unit(clock=clock)
         start_us = next(line["ts"] + line["l"] for line in lines if "gp" in line)
         self.shift_ns = clock.now - start_us * 1000
-        with unit.socket, Tobii(HERE, unit.port, clock) as source:
+        # The recording begins with gaze that was 400 ms on its way.
+        with unit.socket, Tobii(HERE, unit.port, clock, max_age_ms=1000) as source:
             for line in lines:
                 sent_ns = (line["ts"] + line.get("l", 0)) * 1000 + self.shift_ns
                 clock.now = max(sent_ns, clock.now)
