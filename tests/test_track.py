@@ -259,12 +259,12 @@ def test_a_video_that_begins_without_its_object_is_refused(videos):
         video.load()
 
 
-@pytest.mark.parametrize("name", [b"tracking.json", b"livedata.json", b"gaze.csv.gz"])
+@pytest.mark.parametrize("name", ["tracking.json", "livedata.json", "gaze.csv.gz"])
 @pytest.mark.parametrize(
     "content", [b'{"sequences": {"\xff": []}}', b'{"ts": 1, "x": ' + b"[" * 90_000, b"\x1f\x8b\x08"]
 )
 def test_whatever_lies_in_a_file_is_one_sentence(tmp_path, name, content):
-    path = tmp_path / name.decode()
+    path = tmp_path / name
     damaged = gzip.compress(content * 9)
     path.write_bytes(damaged[:20] + b"??" + damaged[22:] if path.suffix == ".gz" else content)
     with pytest.raises(DataError, match=path.name):

@@ -24,7 +24,7 @@ __all__ = ["raspberry"]
 
 _ROOT = Path("/")
 _PYTHONS = {"bookworm": (3, 11), "trixie": (3, 13)}  # which apt's picamera2 is built for
-_OLDEST = 0, 3, 35  # picamera2
+_OLDEST = "0.3.35"  # picamera2
 _FIRMWARE = ("imx500_loader.fpk", "imx500_firmware.fpk")
 _NODES = ("video*", "media*", "v4l-subdev*", "dma_heap/*")
 _INSTALL = "sudo apt install imx500-all python3-picamera2"
@@ -91,9 +91,9 @@ def _picamera2() -> Finding:
     )
     if tried.returncode == 0:
         version = tried.stdout.strip()
-        if _numbers(version) >= _OLDEST:
+        if _numbers(version) >= _numbers(_OLDEST):
             return Finding("picamera2", "fine", version)
-        says = f"{version} is too old for an IMX500: 0.3.35 is the first that counts its frames"
+        says = f"{version} is too old for an IMX500: {_OLDEST} is the first that counts its frames"
         return Finding("picamera2", "broken", says, "sudo apt update && sudo apt full-upgrade")
     why = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
     fix = f"{_INSTALL}; and python3 -m venv --system-site-packages"
