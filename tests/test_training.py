@@ -1071,6 +1071,22 @@ def test_the_command_writes_a_model_that_the_runtime_loads_and_a_plot(
     assert cv2.imread(str(tmp_path / "run" / "metrics.png")).std() > 5
 
 
+@pytest.mark.parametrize(
+    ("recipe", "folder"), [("big/recipe.toml", "runs/big"), ("big/slow.toml", "runs/slow")]
+)
+def test_each_recipe_has_a_run_of_its_own(
+    recipe: str, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from glasses_sdk.cli import keep
+    from glasses_sdk.training import command
+
+    folders: list[Path] = []
+    monkeypatch.setattr(command, "run", lambda _, run, *__, **___: folders.append(run))
+    monkeypatch.setenv("GLASSES_DATA", str(tmp_path))
+    keep.train(Path(recipe))
+    assert folders == [Path(folder)]
+
+
 def test_the_command_makes_the_model_of_a_finished_run_again(run: Path, tmp_path: Path) -> None:
     from glasses_sdk.training import command
 

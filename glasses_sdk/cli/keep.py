@@ -47,8 +47,13 @@ def train(
         ) from error
 
     interruptible()
-    folder = out or Path("runs") / recipe.parent.name
-    command.run(recipe, folder, data_folder(), skip_bad=skip_bad)
+    command.run(recipe, out or _run_of(recipe), data_folder(), skip_bad=skip_bad)
+
+
+def _run_of(recipe: Path) -> Path:
+    """runs/picosam3 of picosam3/recipe.toml, runs/eca of eca.toml."""
+    name = recipe.resolve().parent.name if recipe.stem == "recipe" else recipe.stem
+    return Path("runs") / name
 
 
 def data_folder() -> Path:
