@@ -38,6 +38,7 @@ _EXTRAS = {
     "neon": ("pupil_labs",),
     "lsl": ("pylsl",),
 }
+_BY_APT = {"pi": "on a Raspberry Pi: sudo apt install python3-picamera2"}
 _WRITTEN = 1_735_689_600  # 2025: no clock that is right is earlier
 
 
@@ -196,6 +197,7 @@ def extras() -> Iterator[Finding]:
         missing = [module for module in needed if find_spec(module) is None]
         if missing:
             says = f"not installed ({', '.join(missing)})"
-            yield Finding(f"extra {extra}", "note", says, f"pip install 'glasses-sdk[{extra}]'")
+            fix = _BY_APT.get(extra, f"pip install 'glasses-sdk[{extra}]'")
+            yield Finding(f"extra {extra}", "note", says, fix)
         else:
             yield Finding(f"extra {extra}", "fine", "installed")

@@ -81,19 +81,23 @@ def _libcamera(root: Path) -> Finding:
 def _picamera2() -> Finding:
     """Whether this Python can import it, tried in a process of its own."""
     program = "import picamera2, importlib.metadata as m; print(m.version('picamera2'))"
-    tried = subprocess.run(
-        [sys.executable, "-P", "-c", program],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_SECONDS,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-P", "-c", program],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+    except subprocess.TimeoutExpired:
+        says = f"its import has not ended within {_SECONDS:.0f} s"
+        return Finding("picamera2", "broken", says, "see dmesg; restart the Raspberry Pi")
     if tried.returncode == 0:
         version = tried.stdout.strip()
         if _numbers(version) >= _numbers(_OLDEST):
             return Finding("picamera2", "fine", version)
-        says = f"{version} is too old for an IMX500: {_OLDEST} is the first that counts its frames"
+        says = f"{version} is too old: {_OLDEST} is the first whose IMX500 tells of uploads"
         return Finding("picamera2", "broken", says, "sudo apt update && sudo apt full-upgrade")
     why = (tried.stderr.strip().splitlines() or ["no reason given"])[-1]
     fix = f"{_INSTALL}; and python3 -m venv --system-site-packages"

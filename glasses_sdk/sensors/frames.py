@@ -319,8 +319,8 @@ def _open_webcam(index: int) -> cv2.VideoCapture:
     capture = cv2.VideoCapture(index, cv2.CAP_V4L2)
     if not capture.isOpened():
         raise DeviceError(
-            f"{device} cannot be opened: in use (`fuser {device}` says by whom), not a camera, or "
-            f"not yours to read (group `video`)"
+            f"{device} cannot be opened: in use (`sudo fuser -v {device}` says by whom), not a "
+            "camera, or not yours to read (group `video`)"
         )
     return capture
 

@@ -24,13 +24,13 @@ def asleep_ns() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()
 
 
-def monotonic(sensor_ns: object, now_ns: int, asleep: int) -> int:
-    """A sensor timestamp on the monotonic clock; arrival, where it makes sense on neither."""
+def monotonic(sensor_ns: object, now_ns: int, asleep: int) -> int | None:
+    """A sensor timestamp on the monotonic clock; None where it makes sense on neither."""
     if isinstance(sensor_ns, int):
         for candidate in (sensor_ns, sensor_ns - asleep):
             if 0 <= now_ns - candidate < _RECENT_NS:
                 return candidate
-    return now_ns
+    return None
 
 
 def exposure_ns(exposure_us: object) -> int:
@@ -59,7 +59,7 @@ def refusal(error: Exception, camera: str) -> DeviceError | None:
     if any(getattr(one, "errno", None) == errno.EBUSY for one in _chain(error)) or (
         busy in told(error)
     ):
-        return DeviceError(f"{camera} is in use: `fuser /dev/media*` says by whom; end that")
+        return DeviceError(f"{camera} is in use: `sudo fuser -v /dev/media*` says by what; end it")
     if any(isinstance(one, PermissionError) for one in _chain(error)):
         return DeviceError(
             f"{camera} is not yours to use ({told(error)}): sudo usermod -aG video $USER, then log "

@@ -135,6 +135,7 @@ class PiCamera:
         metadata = request.get_metadata()
         now_ns = time.monotonic_ns()
         readout_ns = monotonic(metadata.get("SensorTimestamp"), now_ns, asleep_ns())
+        readout_ns = now_ns if readout_ns is None else readout_ns
         middle_ns = readout_ns - exposure_ns(metadata.get("ExposureTime")) // 2
         self._taken = request.make_array("main"), middle_ns
 

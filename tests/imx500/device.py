@@ -261,6 +261,8 @@ class Device:
         if self._is_over(self.traits.unplugged_after):
             raise OSError(errno.ENODEV, "No such device")
         if request == videodev2.VIDIOC_S_CTRL and argument.id == real.NETWORK_FW_FD_CTRL_ID:
+            if self._running.is_set():  # the driver holds this control while it streams
+                raise OSError(errno.EBUSY, "Device or resource busy")
             size = os.fstat(argument.value).st_size
             self.network = os.pread(argument.value, size, 0)
         elif request == videodev2.VIDIOC_S_EXT_CTRLS:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil, cos, pi, sin
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +36,10 @@ class Simulated:
     drop: float
     reorder: float
     noise_ns: int = 0
+    late: float = 0.0  # share of the tensors that come with the next frame's metadata
+    untimed: float = 0.0  # and without a time
+    first_late: bool = False
+    count_set_back: int | None = None  # at this frame
     chip: Chip = field(default_factory=lambda: Chip(Size(4056, 3040), CELLS))
     now_ns: int = 10**12
 
@@ -68,7 +74,12 @@ class Simulated:
             return None
         noise = self.random.randint(-self.noise_ns, self.noise_ns)
         count = (self.first_count + index) % 256
-        time_ns = self.first_ns + index * PERIOD_NS + noise
+        if self.count_set_back is not None and index >= self.count_set_back:
+            count = (count - 117) % 256
+        with_next = self.random.random() < self.late or (self.first_late and index == 0)
+        time_ns: int | None = self.first_ns + (index + with_next) * PERIOD_NS + noise
+        if self.random.random() < self.untimed:
+            time_ns = None
         return Frame([MASK], [[1, 8, 8]], count, time_ns, 10_000, None)
 
     def run(self, frames: int, engine: Engine, wanted: list[Roi]) -> Iterator[tuple[int, Seen]]:
@@ -125,6 +136,8 @@ sensors = st.builds(
     drop=st.sampled_from([0.0, 0.05, 0.3]),
     reorder=st.sampled_from([0.0, 0.1]),
     noise_ns=st.sampled_from([0, 200_000, 3_000_000]),
+    late=st.sampled_from([0.0, 0.05]),
+    untimed=st.sampled_from([0.0, 0.05]),
 )
 
 
@@ -239,6 +252,63 @@ def test_a_count_that_the_clock_contradicts_places_nothing():
     cadence.number(0, 0)
     assert cadence.number(PERIOD_NS, 100) is None
     assert cadence.number(4 * PERIOD_NS, 1) is None
+
+
+def test_where_the_first_tensor_came_with_the_next_frame_s_metadata_the_second_one_tells():
+    cadence = Cadence(PERIOD_NS)
+    cadence.number(PERIOD_NS, 0)
+    assert cadence.begun(PERIOD_NS) == 0
+    assert cadence.number(PERIOD_NS, 1) == 1
+    assert cadence.corrected
+    assert cadence.begun(PERIOD_NS) == 1
+
+
+def test_a_tensor_without_a_time_is_placed_by_its_count():
+    cadence = Cadence(PERIOD_NS)
+    assert cadence.counted(7, PERIOD_NS) is None
+    cadence.number(0, 7)
+    assert cadence.counted(9, 3 * PERIOD_NS) == 2
+    assert cadence.starts_ns(2) == 2 * PERIOD_NS
+    assert cadence.counted(9, 3 * PERIOD_NS) is None
+    assert cadence.counted(100, 4 * PERIOD_NS) is None
+
+
+@pytest.mark.parametrize(
+    ("count", "rate"), [(lambda i: i - 117, 1.0), (lambda i: i, 1.7), (lambda i: i, 0.4)]
+)
+def test_frames_that_agree_with_one_another_alone_are_numbered_anew(
+    count: Callable[[int], int], rate: float
+):
+    cadence = Cadence(PERIOD_NS)
+    before = [cadence.number(i * PERIOD_NS, i) for i in range(5)][-1]
+    times = [5 * PERIOD_NS + round(i * rate * PERIOD_NS) for i in range(20)]
+    numbers = [cadence.number(time, count(5 + i) % 256) for i, time in enumerate(times)]
+    assert before == 4
+    assert None not in numbers[6:]
+    assert all(b - a == 1 for a, b in pairwise(filter(None, numbers[6:])))
+    assert cadence.period_ns == pytest.approx(rate * PERIOD_NS, rel=0.02)
+
+
+def test_a_count_that_has_lost_a_frame_is_found_out():
+    cadence = Cadence(PERIOD_NS)
+    for i in range(5):
+        cadence.number(i * PERIOD_NS, i)
+    numbers = [cadence.number(i * PERIOD_NS, i - 1) for i in range(6, 40)]
+    assert numbers[0] == 5
+    assert numbers[-1] == 39
+    assert sum(b - a == 2 for a, b in pairwise(numbers) if a and b) == 1
+
+
+@pytest.mark.parametrize("change", [{"first_late": True}, {"count_set_back": 200}])
+def test_no_stable_mask_is_wrong_where_frames_are_numbered_anew(change: dict[str, Any]):
+    for seed in range(14):
+        sensor = Simulated(seed % 7, seed // 7, seed, 0.0, 0.0, **change)
+        wanted, _ = the_object(400, seed, 1.0)
+        seen = list(sensor.run(400, engine_of(sensor), wanted))
+        assert len(seen) > 380
+        stable = [(index, mask) for index, mask in seen if mask.state == "stable"]
+        assert len(stable) > 30
+        assert all(mask.roi == sensor.shown(index) for index, mask in stable)
 
 
 def test_the_count_wraps_as_often_as_time_says():

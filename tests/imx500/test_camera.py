@@ -183,6 +183,17 @@ def test_a_region_that_the_driver_refuses_is_an_error(bench: Callable[..., Bench
         running.engine.aim(Roi(800, 600, 700, 700))
 
 
+def test_a_second_program_is_refused_before_it_changes_what_the_first_one_sees(
+    bench: Callable[..., Bench], rpk: Path
+):
+    running = bench()
+    running.frames(3)
+    before = list(running.device.regions)
+    with pytest.raises(DeviceError, match="the IMX500 is in use"):
+        Picamera(Imx500Spec(str(rpk)))
+    assert running.device.regions == before
+
+
 @pytest.mark.parametrize("junk", [[1.0] * 50, [], ["x"] * 256, None])
 @pytest.mark.parametrize("info", [None, [0] * 708, [0] * 712, "junk"])
 def test_junk_in_the_metadata_is_a_frame_without_a_result(
@@ -242,7 +253,7 @@ def test_a_picamera2_for_another_numpy_is_one_sentence(
         opening()
 
 
-def test_a_picamera2_that_counts_no_frames_is_too_old(
+def test_a_picamera2_without_a_count_of_frames_is_too_old(
     opening: Callable[[], Picamera], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delattr(real.CnnOutputTensorInfoExported, "frameCount")

@@ -143,7 +143,7 @@ def test_a_picamera2_that_cannot_be_imported_is_broken(
     assert fix in str(found.fix)
 
 
-def test_a_picamera2_that_counts_no_frames_is_broken(
+def test_a_picamera2_that_is_too_old_is_broken(
     pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     write(tmp_path / "old", "picamera2.py", "")
@@ -154,6 +154,16 @@ def test_a_picamera2_that_counts_no_frames_is_broken(
     found = findings(pi)["picamera2"]
     assert (found.state, "0.3.31 is too old" in found.says) == ("broken", True)
     assert "full-upgrade" in str(found.fix)
+
+
+def test_a_picamera2_whose_import_hangs_is_broken(
+    pi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path / "slow", "picamera2.py", "import time; time.sleep(60)")
+    monkeypatch.syspath_prepend(str(tmp_path / "slow"))
+    monkeypatch.setattr(sys.modules["glasses_sdk.doctor.raspberry"], "_SECONDS", 0.5)
+    found = findings(pi)["picamera2"]
+    assert (found.state, "has not ended" in found.says) == ("broken", True)
 
 
 def test_missing_firmware_is_named(pi: Path):

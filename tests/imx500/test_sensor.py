@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -366,6 +367,30 @@ def test_a_camera_that_stays_away_is_lost_in_the_end(fake: Open):
     patience = Patience(away_s=1.5)
     with fake(patience, faulty_lives=99, upload_fails=True) as sensor, pytest.raises(DeviceLost):
         states(sensor, "streaming")
+
+
+def test_a_camera_that_soon_falls_silent_again_is_started_with_growing_pauses_and_then_lost(
+    fake: Open,
+):
+    with fake(Patience(away_s=4.0), faulty_lives=99, tensors_stop_after=3) as sensor:
+        stalls: list[float] = []
+        with pytest.raises(DeviceLost, match="without a usable tensor"):
+            while len(stalls) < 30:
+                states(sensor, "stalled")
+                stalls.append(time.monotonic())
+                states(sensor, "streaming")
+    pauses = [later - earlier for earlier, later in pairwise(stalls)]
+    assert pauses[-1] > pauses[0] + 0.5
+
+
+def test_a_process_that_the_driver_keeps_is_waited_for_and_then_the_camera_is_lost(
+    fake: Open, monkeypatch: pytest.MonkeyPatch
+):
+    with fake(Patience(load_s=1.0), faulty_lives=1, tensors_stop_after=3) as sensor:
+        states(sensor, "stalled")
+        monkeypatch.setattr(sensor._child, "has_ended", lambda: False)  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(DeviceLost, match="does not let go of the camera: reboot"):
+            states(sensor, "restarting", seconds=3.0)
 
 
 # What cannot be opened

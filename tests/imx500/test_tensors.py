@@ -77,6 +77,7 @@ def test_a_second_tensor_tells_the_score(told: np.ndarray, score: float, first: 
         [np.ones(0, np.float32)],
         [np.ones((4, 6), np.float32), np.ones(3, np.float32)],
         [np.ones((4, 6), np.float32), np.float32([np.nan])],
+        [np.full((4, 6), np.nan, np.float32), np.ones(5, np.float32)],
         [np.full((4, 6), np.nan, np.float32), np.float32([np.inf, 0, 0, 0])],
     ],
 )

@@ -10,7 +10,9 @@ probable.
 from __future__ import annotations
 
 from collections import deque
+from itertools import pairwise
 from math import floor
+from statistics import fmean
 from typing import NamedTuple
 
 from glasses_sdk.types import Roi
@@ -21,6 +23,10 @@ _COUNTS = 256  # the network's own frame count has eight bits
 _ASTRAY = 1.5  # frames that count and clock may differ by: a tensor can come with the next frame
 _EASE = 0.05  # how much one frame says about the period
 _MARGIN = 0.1  # of a period, by which the frames' times may be off
+_ARRIVES = 2.0  # frames after its readout began, and as many more or less
+_SURE = 4  # frames that agree
+_COUNT_LOST = 16  # tensors are not late so often in a row
+_SHORTEST_NS = 2_000_000  # a period
 
 
 class _Move(NamedTuple):
@@ -28,6 +34,13 @@ class _Move(NamedTuple):
     before: int  # the newest that had begun for sure
     region: Roi
     tried: bool
+
+
+class _Numbered(NamedTuple):
+    number: int
+    time_ns: int
+    told: int  # the network's own count
+    known: bool  # its time is its own, another frame agrees
 
 
 class Attribution:
@@ -52,6 +65,10 @@ class Attribution:
         """
         self._moves.append(_Move(frame, before, region, tried))
 
+    def lost(self, frame: int) -> None:
+        """Frames are numbered anew from this one on: before or after the last move, who knows."""
+        self._moves = deque([_Move(frame, frame, self.newest, False)])
+
     def shown(self, frame: int) -> tuple[Roi, bool]:
         """The region that this frame shows, and whether that is certain and what is aimed at.
 
@@ -71,12 +88,16 @@ class Attribution:
 class Cadence:
     """Numbers frames by the network's own count, which wraps, and by the sensor's timestamps.
 
-    The first is 0. Times are on one clock, in ns; a frame's is the start of its readout.
+    The first is 0. Times are on one clock, in ns; a frame's is the start of its readout. A tensor
+    may come with the metadata of a later frame, never of an earlier one.
     """
 
     def __init__(self, period_ns: int) -> None:
         self._period = float(period_ns)
-        self._last: tuple[int, int, int] | None = None  # number, time, count
+        self._last: _Numbered | None = None
+        self._astray: deque[tuple[int, int]] = deque(maxlen=_SURE)  # time and count, in a row
+        self._late = 0  # tensors in a row with a later frame's time
+        self.corrected = False  # by the newest frame: those before it had other times or numbers
 
     @property
     def period_ns(self) -> int:
@@ -86,23 +107,66 @@ class Cadence:
         """The frame that a tensor shows, which came with metadata of this time.
 
         None for one that cannot be placed: older than the last, given already, or with a count
-        that the clock contradicts.
+        that the clock contradicts, unless so do others before it.
         """
-        if self._last is None:
-            self._last = 0, time_ns, count
-            return 0
-        number, before_ns, before = self._last
-        passed = (time_ns - before_ns) / self._period
-        counted = (count - before) % _COUNTS
-        steps = counted + _COUNTS * round((passed - counted) / _COUNTS)
-        if steps <= 0 or abs(passed - steps) > _ASTRAY:
+        last, self.corrected = self._last, False
+        if last is None:
+            return self._place(0, time_ns, count)
+        passed = (time_ns - last.time_ns) / self._period
+        steps = _nearest(count - last.told, passed)
+        early = steps - passed >= 0.5
+        if steps <= 0 or abs(passed - steps) > _ASTRAY or (early and last.known):
+            self._astray.append((time_ns, count))
+            return self._found_anew(last)
+        self._astray.clear()
+        self._late = self._late + 1 if passed - steps >= 0.5 else 0
+        if self._late >= _COUNT_LOST:
+            return self._go_on(last, time_ns, count)
+        self.corrected = early  # the last one's time was a later frame's
+        if self._late:  # this one's is
+            time_ns = last.time_ns + round(steps * self._period)
+        elif not early:
+            self._period += _EASE * ((time_ns - last.time_ns) / steps - self._period)
+        return self._place(last.number + steps, time_ns, count, known=True)
+
+    def counted(self, count: int, arrived_ns: int) -> int | None:
+        """The same for a tensor that came without any time: it goes on from the last that had one.
+
+        arrived_ns  a frame or more after its readout began
+        """
+        last, self.corrected = self._last, False
+        if last is None:
             return None
-        if abs(passed - steps) < 0.5:
-            self._period += _EASE * ((time_ns - before_ns) / steps - self._period)
-        else:  # it came with another frame's metadata: its own time was earlier or later
-            time_ns = before_ns + round(steps * self._period)
-        self._last = number + steps, time_ns, count
-        return number + steps
+        passed = (arrived_ns - last.time_ns) / self._period - _ARRIVES
+        steps = _nearest(count - last.told, passed)
+        if steps <= 0 or abs(passed - steps) > _ARRIVES:
+            return None
+        time_ns = last.time_ns + round(steps * self._period)
+        return self._place(last.number + steps, time_ns, count, known=last.known)
+
+    def _found_anew(self, last: _Numbered) -> int | None:
+        """The number of the newest frame, where the last ones agree with one another and not with
+        those before: the count was set back, or the period is another. It goes on from there.
+        """
+        if len(self._astray) < _SURE:
+            return None
+        pairs = list(pairwise(self._astray))
+        periods = [(b[0] - a[0]) / ((b[1] - a[1]) % _COUNTS or _COUNTS) for a, b in pairs]
+        if not _SHORTEST_NS < max(periods) < (1 + _MARGIN) * min(periods):
+            return None
+        self._period = fmean(periods)
+        return self._go_on(last, *self._astray[-1])
+
+    def _go_on(self, last: _Numbered, time_ns: int, count: int) -> int:
+        """Number it by time alone; and those after it from there."""
+        self._astray.clear()
+        self._late, self.corrected = 0, True
+        steps = max(round((time_ns - last.time_ns) / self._period), 1)
+        return self._place(last.number + steps, time_ns, count)
+
+    def _place(self, number: int, time_ns: int, count: int, *, known: bool = False) -> int:
+        self._last = _Numbered(number, time_ns, count, known)
+        return number
 
     def begun(self, time_ns: int) -> int:
         """The newest frame whose readout had begun by then; one too many rather than too few."""
@@ -115,12 +179,18 @@ class Cadence:
     def _begun(self, time_ns: int, margin: float) -> int:
         if self._last is None:
             return -1
-        number, last_ns, _ = self._last
-        return number + floor((time_ns - last_ns) / self._period + margin)
+        passed = (time_ns - self._last.time_ns) / self._period
+        return self._last.number + floor(passed + margin)
 
     def starts_ns(self, number: int) -> int:
         """When a frame's readout starts, or started."""
         if self._last is None:
             raise ValueError("no frame has been seen yet")
-        last, last_ns, _ = self._last
-        return last_ns + round((number - last) * self._period)
+        last = self._last
+        return last.time_ns + round((number - last.number) * self._period)
+
+
+def _nearest(counted: int, passed: float) -> int:
+    """The frames that a count, which wraps, has gone on by; about as many as have `passed`."""
+    counted %= _COUNTS
+    return counted + _COUNTS * round((passed - counted) / _COUNTS)

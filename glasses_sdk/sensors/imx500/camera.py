@@ -220,8 +220,8 @@ def _libraries() -> tuple[Any, Any, Any, Any]:
     counts = hasattr(CnnOutputTensorInfoExported, "frameCount")
     if not counts or not hasattr(IMX500, "FwProgressType"):
         raise DeviceError(
-            "this picamera2 is too old, its IMX500 counts no frames: sudo apt update && sudo apt "
-            "full-upgrade, for 0.3.35 or newer"
+            "this picamera2 is too old: sudo apt update && sudo apt full-upgrade, for 0.3.35 or "
+            "newer"
         )
     return IMX500, Picamera2, CnnOutputTensorInfoExported, Unmapped
 

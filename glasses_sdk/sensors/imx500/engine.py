@@ -116,8 +116,7 @@ class Engine:
             check(frame.shapes, self._camera.chip.least)
             self._checked = True
         found = parse(frame.tensors, self._camera.chip.least)
-        time_ns = monotonic(frame.sensor_ns, self._clock(), asleep_ns())
-        number = self._cadence.number(time_ns, frame.count)
+        number = self._number(frame)
         if number is None or found is None:
             return None
         self._exposure_ns = exposure_ns(frame.exposure_us)
@@ -129,6 +128,18 @@ class Engine:
             return Seen(number, middle_ns, *found, region, "stable", False, frame.kpi)
         elsewhere = self._wanted is not None and is_elsewhere(region, self._wanted)
         return Seen(number, middle_ns, *found, region, "settling", elsewhere, frame.kpi)
+
+    def _number(self, frame: Frame) -> int | None:
+        """Which frame it is; None where that cannot be told."""
+        now_ns = self._clock()
+        time_ns = monotonic(frame.sensor_ns, now_ns, asleep_ns())
+        if time_ns is None:
+            return self._cadence.counted(frame.count, now_ns)
+        number = self._cadence.number(time_ns, frame.count)
+        if self._cadence.corrected:
+            self._moved_in = self._cadence.begun(now_ns)
+            self._regions.lost(self._moved_in)
+        return number
 
     def due(self) -> Due:
         """When an aim counts next."""

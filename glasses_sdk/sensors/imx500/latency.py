@@ -116,7 +116,7 @@ class _Masks:
                 check(frame.shapes, self._camera.chip.least)
                 seen = parse(frame.tensors, self._camera.chip.least)
                 time_ns = monotonic(frame.sensor_ns, self._clock(), asleep_ns())
-                number = self._cadence.number(time_ns, frame.count)
+                number = None if time_ns is None else self._cadence.number(time_ns, frame.count)
                 if seen and number is not None:
                     found[number] = seen.bits.astype(np.float32)
             if len(found) >= frames:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zlib
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -11,6 +12,8 @@ from zipfile import BadZipFile, ZipFile
 from glasses_sdk.errors import ModelError
 
 __all__ = ["input_tensor", "model_name"]
+
+_DAMAGED = BadZipFile, zlib.error, EOFError, RuntimeError, ValueError  # what zipfile raises
 
 
 def model_name(rpk: Path) -> str:
@@ -42,7 +45,7 @@ def input_tensor(rpk: Path) -> Literal["absent", "off", "unknown"]:
     """
     try:
         tree = ElementTree.fromstring(_params(rpk.parent))
-    except (OSError, KeyError, BadZipFile, ElementTree.ParseError):
+    except (OSError, KeyError, ElementTree.ParseError, *_DAMAGED):
         return "unknown"
     kept = [tensor.get("persistency") for tensor in tree.iter("inputTensor")]
     if not kept or any(one not in ("0", "1") for one in kept):

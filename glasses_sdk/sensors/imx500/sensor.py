@@ -33,7 +33,8 @@ class Patience:
     load_s        for the upload of the network to get any further
     first_frames  that may come without a result before the first with one
     stall_frames  without a mask; ten frame times, less the 100 ms between two looks
-    away_s        of restarts that gave no mask, until the camera is gone for good
+    away_s        of restarts that did not last, until the camera is gone for good
+    lasting_s     of masks, until what comes next is a failure of its own
     """
 
     open_s: float = 20.0
@@ -41,6 +42,7 @@ class Patience:
     first_frames: int = 90
     stall_frames: int = 7
     away_s: float = 60.0
+    lasting_s: float = 10.0
 
 
 class Imx500Sensor:
@@ -73,6 +75,7 @@ class Imx500Sensor:
         self._state: SensorState = "starting"
         self._reason: str | None = None
         self._progress: float | None = None
+        self._streaming_s = 0.0  # since when
         self._failures = 0  # in a row
         self._failed_s = 0.0  # since when
         self._restart_s = 0.0  # when to
@@ -174,10 +177,12 @@ class Imx500Sensor:
         self._newest, self._newest_ns = self._offset + record.number, record.time_ns
         self._kpi, self._due, self._alive_s = record.kpi, Due(*record.due), now_s
         self._reason = self._progress = None
-        self._blanks = self._failures = 0
+        self._blanks = 0
         if self._state != "streaming":
-            self._state = "streaming"
+            self._state, self._streaming_s = "streaming", now_s
             self._send_aim()
+        if now_s - self._streaming_s > self._patience.lasting_s:
+            self._failures = 0
 
     def _note_fault(self, fault: Fault) -> None:
         error = _raised(fault)
@@ -219,8 +224,7 @@ class Imx500Sensor:
         """Called at each look: is it late, and is it time to start anew?"""
         now_s = time.monotonic()
         if self._state == "stalled":
-            if now_s >= self._restart_s and self._child.has_ended():
-                self._restart()
+            self._wait_ended(now_s)
         elif self._state == "streaming":
             late_s = self._patience.stall_frames / self._spec.rate_hz
             if now_s - self._alive_s > late_s:
@@ -231,9 +235,19 @@ class Imx500Sensor:
         elif self._blanks > self._patience.first_frames:
             self._fail(*self._stall())
 
+    def _wait_ended(self, now_s: float) -> None:
+        """Start anew once the old process is gone: it may still be asleep in the driver."""
+        if now_s < self._restart_s:
+            return
+        if self._child.has_ended():
+            self._restart()
+        elif now_s - self._restart_s > self._patience.load_s:
+            self._over = DeviceLost("the driver does not let go of the camera: reboot")
+            raise self._over
+
     def _stall(self) -> tuple[str, str]:
         if self._blanks:
-            return "tensors-stopped", f"{self._blanks} frames came without a tensor"
+            return "tensors-stopped", f"{self._blanks} frames came without a usable tensor"
         return "no-frames", "the camera sends no frames"
 
     def _fail(self, code: str, sentence: str) -> None:
@@ -272,7 +286,7 @@ class Imx500Sensor:
         if not self._poller.poll(self._patience.open_s):
             raise DeviceError(
                 f"the camera has not opened within {self._patience.open_s:.0f} s: another program "
-                "may be using it, `fuser /dev/media*` says which"
+                "may be using it, `sudo fuser -v /dev/media*` says which"
             )
         try:
             record = self._child.line.receive()

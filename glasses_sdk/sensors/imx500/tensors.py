@@ -52,7 +52,7 @@ def parse(tensors: Sequence[Tensor], cells: Size, scale: float = 1.0) -> Found |
              integers that are `scale` each
     """
     logits, *fit = sorted(tensors, key=np.size, reverse=True)
-    if logits.size != cells.width * cells.height:
+    if logits.size != cells.width * cells.height or not isfinite(logits.sum()):
         return None
     logits = logits.reshape(cells.height, cells.width)
     bits = logits > 0
