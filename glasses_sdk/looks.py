@@ -8,6 +8,7 @@ from collections import deque
 __all__ = ["Looks"]
 
 _KEPT_NS = 250_000_000  # no mask is older that anybody waits for
+_SET_BACK_NS = 1_000_000_000  # no look is late by as much
 _REACH_NS = 100_000_000  # farther from a look nobody knows
 
 
@@ -17,6 +18,10 @@ class Looks:
     def __init__(self) -> None:
         self._times: deque[int] = deque()
         self._points: deque[tuple[float, float]] = deque()
+
+    def is_set_back(self, time_ns: int) -> bool:
+        """Whether the clock has been set back since the newest look."""
+        return bool(self._times) and time_ns < self._times[-1] - _SET_BACK_NS
 
     def add(self, time_ns: int, point: tuple[float, float], landed: bool) -> bool:
         """False where this look is older than the newest, and does not count.

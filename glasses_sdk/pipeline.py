@@ -73,6 +73,7 @@ class Pipeline:
             self._tracker = RoiTracker(
                 self.info.size, config.tracker, camera_deg, salient=self.gaze_source == "none"
             )
+            self._has_poses = False  # the glasses have told how the head turns
             self._seen: Gaze | None = None  # the newest sample
             self._mask_s, self._period_s = time.monotonic(), 0.0  # when the newest mask came
             self._publisher: MaskPublisher | None = None
@@ -124,8 +125,10 @@ class Pipeline:
 
     def _follow_head(self) -> None:
         """The glasses' own poses, where they measure any, else those that are pushed in."""
-        source = self._gaze if isinstance(self._gaze, HeadSource) else None
-        for pose in source.poses() if source else self._pushed.take():
+        own = self._gaze.poses() if isinstance(self._gaze, HeadSource) else ()
+        pushed = self._pushed.take()
+        self._has_poses = self._has_poses or bool(own)
+        for pose in own if self._has_poses else pushed:
             self._tracker.turn(pose)
 
     def _follow_gaze(self) -> None:
@@ -187,6 +190,11 @@ class Pipeline:
         """A sample that another program pushed in; counts where `inlet` is the gaze source."""
         if isinstance(self._gaze, Inlet):
             self._gaze.push(name, gaze)
+        else:
+            what = (
+                f"{name!r} pushes gaze, and {self.gaze_source} is followed; --gaze inlet takes it"
+            )
+            self._refused.refuse(what, "not-asked")
 
     def head(self, name: str, pose: HeadPose) -> None:
         """A head pose that another program pushed in: the picture turns, and so may the gaze."""

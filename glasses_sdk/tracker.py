@@ -10,6 +10,7 @@ All times are arguments; nothing here reads a clock.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import Literal
 
 import numpy as np
@@ -63,11 +64,11 @@ class TrackerConfig:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} lies in 0 to 1, not {getattr(self, name)}")
         for name in ("coast_ms", "release_ms"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
         if self.granularity not in _GRAINS:
             raise ValueError(f"granularity is {', '.join(_GRAINS)}, not {self.granularity!r}")
-        if not self.linger_ms >= 0:
+        if not 0 <= self.linger_ms < inf:
             raise ValueError(f"linger_ms is 0 or more, not {self.linger_ms}")
 
 
@@ -114,9 +115,12 @@ class RoiTracker:
 
         landed  the eyes have just come there
 
-        Looks beside the sensor, or older than the newest, do not count.
+        Looks beside the sensor, or older than the newest, do not count; where the clock has been
+        set back, all begins anew.
         """
         self._catch_up()
+        if self._looks.is_set_back(time_ns):
+            self.release()
         if not self._is_inside(*point) or not self._looks.add(time_ns, point, landed):
             return
         self._arrive(*point, time_ns, landed)
@@ -154,8 +158,11 @@ class RoiTracker:
     def take(self, point: tuple[float, float], time_ns: int, side: float | None = None) -> None:
         """Follow what is at `point`, whatever the eyes do, until `release`: a tap in the app.
 
-        `side` is the object's rough size in sensor pixels, where it is known.
+        `side` is the object's rough size in sensor pixels, where it is known. Raises ValueError for
+        numbers that are none, and a side that is not above 0.
         """
+        if not all(map(isfinite, point)) or not (side is None or 0 < side < inf):
+            raise ValueError(f"a tap is a point and perhaps a side above 0, not {point}, {side}")
         self._catch_up()
         self._start(*point, time_ns, pinned=True)
         if side is not None and self._track:

@@ -21,6 +21,7 @@ import numpy as np
 from glasses_sdk.types import HeadPose, Matrix, Size
 
 __all__ = [
+    "Leaps",
     "Quaternion",
     "Turns",
     "focal_px",
@@ -80,11 +81,39 @@ def homography(before: Quaternion, after: Quaternion, focal_px: float, sensor: S
 _LEAST_W = 0.02  # the cosine at which a thing is as good as beside the camera
 
 
+class Leaps:
+    """Finds poses where no head can have come: what a headset says that loses its way for a moment.
+
+    A pose after one of these that agrees with it begins anew: the headset was recentred.
+    """
+
+    def __init__(self) -> None:
+        self._last: HeadPose | None = None
+        self._astray: HeadPose | None = None
+        self.anew = True  # the newest one that counts does not go on from those before it
+
+    def takes(self, pose: HeadPose) -> bool:
+        """Whether it counts, which is newer than those before."""
+        goes_on = self._last is not None and _can_follow(self._last, pose)
+        agrees = self._astray is not None and _can_follow(self._astray, pose)
+        if self._last is None or goes_on or agrees:
+            self.anew = not goes_on
+            self._last, self._astray = pose, None
+            return True
+        self._astray = pose
+        return False
+
+
+def _can_follow(before: HeadPose, after: HeadPose) -> bool:
+    span_ns = max(after.time_ns - before.time_ns, _RATE_NS / 2)
+    return turn_angle(before.orientation, after.orientation) < _FASTEST * span_ns / 1e9
+
+
 class Turns:
     """How the head has turned of late: carries points from the picture at one time to another's.
 
-    Between two poses it turns evenly; after the newest it goes on as it did in the 20 ms before,
-    for `_AHEAD_NS`. Without poses nothing moves.
+    Between two poses it turns evenly; after the newest it goes on as it did since the last pose
+    that is 20 ms older, for `_AHEAD_NS`. Without poses nothing moves.
     """
 
     def __init__(self, sensor: Size, focal_px: float) -> None:
@@ -92,12 +121,19 @@ class Turns:
         self._focal_px = focal_px
         self._times: deque[int] = deque()
         self._poses: deque[Quaternion] = deque()
+        self._leaps = Leaps()
 
     def add(self, pose: HeadPose) -> None:
-        """The newest pose. Older ones do not count, unless the clock was set back."""
+        """The newest pose. Older ones do not count, unless the clock was set back; nor does one
+        where no head can have come, unless so does the next: then all begins anew.
+        """
         if self._times and pose.time_ns <= self._times[-1]:
             if self._times[-1] - pose.time_ns < _KEPT_NS:
                 return
+            self._leaps = Leaps()
+        if not self._leaps.takes(pose):
+            return
+        if self._leaps.anew:
             self._times.clear()
             self._poses.clear()
         self._times.append(pose.time_ns)
@@ -124,7 +160,9 @@ class Turns:
         """The orientation then; needs two poses."""
         newest = self._times[-1]
         if time_ns > newest:
-            first = min(bisect_right(self._times, newest - _RATE_NS), len(self._times) - 2)
+            first = max(bisect_right(self._times, newest - _RATE_NS) - 1, 0)
+            if newest - self._times[first] < _RATE_NS / 2:  # too short to tell a rate from
+                return self._poses[-1]
             return self._between(first, -1, min(time_ns, newest + _AHEAD_NS))
         after = bisect_right(self._times, max(time_ns, self._times[0]))
         return self._between(after - 1, min(after, len(self._times) - 1), time_ns)
@@ -147,5 +185,6 @@ class Turns:
 
 _KEPT_NS = 1_000_000_000
 _RATE_NS = 20_000_000
+_FASTEST = radians(2000)  # a second: no head turns so fast
 _AHEAD_NS = 100_000_000  # a head does not turn evenly for longer
 _BEHIND_PX = 1e6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from itertools import pairwise
-from math import isfinite, nan, radians, tan
+from math import inf, isfinite, nan, radians, tan
 from pathlib import Path
 
 import numpy as np
@@ -276,6 +276,15 @@ def test_an_impossible_field_of_view_is_refused(view):
 def test_thresholds_in_the_wrong_order_are_refused():
     with pytest.raises(ValueError, match="0 < slowest_deg_s <= fastest_deg_s is wanted"):
         EventConfig(slowest_deg_s=70)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"beta": inf}, {"beta": -5}, {"settle_ms": -1}, {"smallest_deg": nan}, {"gap_ms": 0}],
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        EventConfig(**wrong)
 
 
 # A real recording

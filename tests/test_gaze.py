@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import time
 from collections.abc import Callable
@@ -265,6 +266,24 @@ def test_a_head_that_rests_looks_ahead_and_one_that_turns_hardly(
     assert [(gaze.x, gaze.y) for gaze in found] == [(0.5, 0.5)] * 5
     assert [gaze.confidence for gaze in found[1:]] == [confidence] * 4
     assert head.reason is None
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_recording_without_a_sample_is_refused(tmp_path: Path, packed: bool):
+    path = tmp_path / ("none.csv.gz" if packed else "none.csv")
+    text = b"time_ns,x,y,confidence\n"
+    path.write_bytes(gzip.compress(text) if packed else text)
+    with pytest.raises(DataError, match="holds no gaze sample"):
+        Replay(path, 0, time.monotonic_ns)
+
+
+def test_a_head_whose_poses_come_in_bursts_still_rests():
+    clock = Clock()
+    head = Head(clock=clock)
+    for n in range(30):
+        clock.now += 50_000 if n % 3 else 30_000_000
+        head.push("band", HeadPose(clock.now, turned(0.05 * (n % 2))))
+    assert {gaze.confidence for gaze in head.read()} == {0.6}
 
 
 def test_a_head_that_rests_counts_by_default():

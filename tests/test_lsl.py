@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -150,6 +151,69 @@ while True:
     sender.push_sample([0.25, 0.5 + time.monotonic() % 1 / 10, 1.0])
     time.sleep(0.01)
 """
+
+
+_BREAKS = """
+import os, socket, signal
+def broken(*_):
+    for descriptor in os.listdir("/proc/self/fd"):
+        try:
+            with socket.socket(fileno=os.dup(int(descriptor))) as one:
+                if one.type == socket.SOCK_STREAM and one.getpeername():
+                    one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+signal.signal(signal.SIGUSR1, broken)
+"""
+
+
+def hears(source: Lsl, since_ns: int = 0) -> None:
+    """Waits for a sample that is newer."""
+    end = time.monotonic() + SECONDS
+    while not any(gaze.time_ns > since_ns for gaze in source.read()):
+        assert time.monotonic() < end, source.reason
+        time.sleep(0.01)
+
+
+def test_a_connection_that_breaks_is_made_anew_to_the_same_outlet(name: str, source: Lsl):
+    with subprocess.Popen([sys.executable, "-c", _BREAKS + _SENDS, name]) as sender:
+        try:
+            hears(source)
+            sender.send_signal(signal.SIGUSR1)
+            hears(source, time.monotonic_ns() + 3_000_000_000)
+            assert source.reason is None
+        finally:
+            sender.kill()
+
+
+def test_a_sender_that_goes_without_a_word_is_left_for_one_of_its_name(name: str, source: Lsl):
+    command = [sys.executable, "-c", _SENDS, name]
+    with subprocess.Popen(command) as gone:
+        try:
+            hears(source)
+            gone.send_signal(signal.SIGSTOP)
+            assert said(source, "silent")
+            with subprocess.Popen(command) as back:
+                try:
+                    hears(source, time.monotonic_ns())
+                    assert source.reason is None
+                finally:
+                    back.kill()
+        finally:
+            gone.kill()
+
+
+def test_a_source_that_is_closed_keeps_no_thread_and_no_socket(name: str):
+    def threads() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    with Lsl(name) as source:
+        source.read()
+        running = threads()
+    end = time.monotonic() + SECONDS
+    while threads() >= running:
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def test_a_sender_that_is_announced_and_hangs_holds_no_read_up(name: str):

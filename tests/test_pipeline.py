@@ -329,6 +329,23 @@ def test_gaze_that_another_program_pushes_in_is_followed(scene: Path, bright: Pa
     assert mask.roi.left < 280 < mask.roi.right
 
 
+def test_gaze_that_is_pushed_and_not_asked_for_is_said(scene: Path, bright: Path):
+    with (
+        running(published(scene, bright)) as pipeline,
+        MaskSubscriber(pipeline.addresses.stream) as subscriber,
+        zmq.Context() as context,
+        context.socket(zmq.PUB) as game,
+    ):
+        game.linger = 0
+        game.connect(pipeline.addresses.input)
+        while not (subscriber.status and subscriber.status.reason):
+            game.send_multipart(encode_gaze_input("game", Gaze(0, 0.875, 0.16)))
+            subscriber.recv(timeout=10)
+    assert subscriber.status.reason == (
+        "not-asked: 'game' pushes gaze, and centre is followed; --gaze inlet takes it"
+    )
+
+
 def recorded_eyes(path: Path) -> Path:
     """200 Hz: 1 s on the left square, a saccade of 40 ms, on the right one, a blink, pursuit."""
     left, right = np.array([0.5, 0.5]), np.array([0.875, 0.17])

@@ -65,6 +65,18 @@ def test_a_bad_pose_does_not_come_in_and_it_is_said_why(
     assert code(poses) == said
 
 
+def test_a_pose_where_no_head_can_have_come_is_dropped_unless_the_next_one_agrees(
+    poses: Poses, clock: Clock
+) -> None:
+    behind = (0.0, 1.0, 0.0, 0.0)
+    for k, orientation in enumerate([AHEAD, behind, AHEAD, behind, behind]):
+        clock.now = NOW + k * 10_000_000
+        poses.add(clock.now, orientation, None)
+        assert (code(poses) == "head-leap") == (k > 0)
+    taken = [(pose.time_ns - NOW) // 10_000_000 for pose in poses.take()]
+    assert taken == [0, 2, 4]
+
+
 def test_what_was_wrong_is_said_for_a_second(poses: Poses, clock: Clock) -> None:
     poses.add(0, AHEAD, None)
     clock.now += SECOND - 1

@@ -290,7 +290,7 @@ def test_a_missing_file_and_a_missing_recording_are_named(tmp_path):
 
 def test_tobii_livedata_gives_its_gaze_in_order_packed_or_not(tmp_path):
     lines = [
-        '{"ts":2000,"s":0,"gp":[0.25,0.5]}',
+        '{"ts":200000,"s":0,"gp":[0.25,0.5]}',
         '{"ts":1000,"s":1,"gp":[0,0]}',
         '{"ts":1500,"s":0,"gy":[1,2,3]}',
     ]
@@ -300,7 +300,7 @@ def test_tobii_livedata_gives_its_gaze_in_order_packed_or_not(tmp_path):
     for path in (plain, packed):
         blink, look = read_gaze(path)
         assert (blink.time_ns, blink.confidence) == (1_000_000, 0.0)
-        assert look == Gaze(2_000_000, 0.25, 0.5, 1.0)
+        assert look == Gaze(200_000_000, 0.25, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("text", ["", "time_ns,x,y,confidence\n5,0.5,0.5,1\n5,0.5,0.5,1\n"])
@@ -308,6 +308,14 @@ def test_a_recording_too_short_for_dynamics_is_refused(tmp_path, text):
     path = tmp_path / "gaze.csv"
     path.write_text(text or "time_ns,x,y,confidence\n")
     with pytest.raises(DataError, match=r"gaze\.csv has no two gaze samples"):
+        read_gaze(path)
+
+
+def test_a_recording_whose_times_are_no_nanoseconds_is_refused(tmp_path):
+    path = tmp_path / "gaze.csv"
+    rows = [f"{ms},0.5,0.5,1" for ms in range(0, 60_000, 5)]
+    path.write_text("\n".join(["time_ns,x,y,confidence", *rows]))
+    with pytest.raises(DataError, match="lasts 59995 ns by its times: are they nanoseconds"):
         read_gaze(path)
 
 

@@ -511,6 +511,23 @@ def test_a_thing_that_two_sizes_show_alike_promises_more_than_one_that_only_one_
     assert agreed > alone
 
 
+@pytest.mark.parametrize("tap", [((math.nan, 1.0), None), ((5.0, 5.0), 0.0)])
+def test_a_tap_that_is_no_place_is_refused(tap):
+    point, side = tap
+    with pytest.raises(ValueError, match="a tap is a point"):
+        RoiTracker(Size(640, 480)).take(point, 0, side)
+
+
+def test_looks_count_after_the_clock_was_set_back():
+    tracker = RoiTracker(Size(640, 480))
+    tracker.look((100, 240), 100 * 10**9, landed=True)
+    tracker.look((500, 240), 50 * 10**9, landed=True)
+    region = tracker.predict(50 * 10**9 + 5_000_000)
+    assert region
+    assert region.left <= 500 < region.right
+    assert tracker.track == 2
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -519,6 +536,7 @@ def test_a_thing_that_two_sizes_show_alike_promises_more_than_one_that_only_one_
         {"padding": 2.0},
         {"release_ms": 0.0},
         {"linger_ms": -1.0},
+        {"coast_ms": math.inf},
         {"deadband": math.nan},
         {"granularity": "all"},
     ],

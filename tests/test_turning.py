@@ -139,6 +139,35 @@ def test_after_the_newest_pose_the_head_goes_on_as_it_turned_and_then_stops():
     assert late == turns.carry(CENTRE, newest_ns, newest_ns + 100_000_000)
 
 
+def test_poses_that_come_together_say_nothing_of_how_fast_the_head_turns():
+    even, bursts = Turns(SENSOR, FOCAL), Turns(SENSOR, FOCAL)
+    for n in range(60):
+        orientation = about((0, 1, 0), n * 0.2)  # 20 degrees a second
+        even.add(HeadPose(n * 10_000_000, orientation))
+        bursts.add(HeadPose((n // 3 * 3 + 2) * 10_000_000 + n % 3 * 50_000, orientation))
+    newest_ns = 590_000_000
+    wanted = even.carry(CENTRE, newest_ns - 100_000_000, newest_ns + 33_000_000)
+    carried = bursts.carry(CENTRE, newest_ns - 100_000_000, newest_ns + 33_000_000)
+    assert carried == pytest.approx(wanted, abs=10)
+
+
+def test_one_pose_where_no_head_can_have_come_moves_nothing():
+    turns = of_yaw(np.full(40, 30.0))
+    turns.add(HeadPose(200_000_000, (0.0, 0.0, 0.0, 1.0)))  # it has lost its way
+    assert turns.carry(CENTRE, 100_000_000, 210_000_000) == pytest.approx(CENTRE)
+    turns.add(HeadPose(205_000_000, about((0, 1, 0), 30.0)))
+    assert turns.carry(CENTRE, 100_000_000, 210_000_000) == pytest.approx(CENTRE)
+
+
+def test_a_headset_that_is_recentred_begins_anew():
+    turns = of_yaw(np.full(40, 30.0))
+    for n in range(40):
+        turns.add(HeadPose(200_000_000 + n * 5_000_000, about((0, 1, 0), n * 0.1)))
+    assert turns.carry(CENTRE, 150_000_000, 203_000_000) == pytest.approx(CENTRE)
+    wanted = of_yaw(np.arange(40) * 0.1).carry(CENTRE, 50_000_000, 150_000_000)
+    assert turns.carry(CENTRE, 250_000_000, 350_000_000) == pytest.approx(wanted)
+
+
 def test_without_poses_and_with_a_single_one_nothing_moves():
     assert Turns(SENSOR, FOCAL).carry((3, 4), 0, 10**9) == (3, 4)
     assert of_yaw(np.array([30.0])).carry((3, 4), 0, 10**9) == (3, 4)

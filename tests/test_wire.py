@@ -343,6 +343,21 @@ def test_an_input_that_breaks_the_page_is_refused(change: dict[str, Any]):
         decode_input(gaze_input(**change))
 
 
+def test_inputs_are_written_from_numpy_s_numbers():
+    gaze = Gaze(np.int64(7), np.float32(0.25), np.float64(0.5), np.float32(1))  # type: ignore[arg-type]
+    _, sample = decode_input(encode_gaze_input("eye", gaze))
+    assert sample == Gaze(7, 0.25, 0.5, 1.0)
+    q, w = np.array([0.0, 0.0, 0.0, 1.0]), np.array([0.0, 1.0, 0.0])
+    _, pose = decode_input(encode_head_input("head", HeadPose(np.int64(7), q, w)))  # type: ignore[arg-type]
+    assert pose == HeadPose(7, (0.0, 0.0, 0.0, 1.0), (0.0, 1.0, 0.0))
+
+
+def test_a_look_outside_of_the_picture_is_refused_with_what_to_send():
+    with pytest.raises(WireError, match=r"lie in 0 to 1.* or the confidence is 0"):
+        encode_gaze_input("eye", Gaze(0, 1.02, 0.5))
+    encode_gaze_input("eye", Gaze(0, 1.02, 0.5, 0.0))
+
+
 def test_requests_are_written_as_they_are_read():
     for request in (
         TimeRequest(v=1, id="a", t_client_ns=2**62),

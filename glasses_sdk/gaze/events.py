@@ -72,7 +72,7 @@ class EventConfig:
         view = self.field_of_view_deg
         if view is not None and not all(0 < side < 180 for side in view):
             raise ValueError(f"a field of view lies between 0 and 180 degrees, not {view}")
-        if not 0 < self.slowest_deg_s <= self.fastest_deg_s:
+        if not 0 < self.slowest_deg_s <= self.fastest_deg_s < inf:
             raise ValueError(
                 f"0 < slowest_deg_s <= fastest_deg_s is wanted, "
                 f"not {self.slowest_deg_s} and {self.fastest_deg_s}"
@@ -80,8 +80,21 @@ class EventConfig:
         if not 0 <= self.min_confidence <= 1:
             raise ValueError(f"min_confidence lies in 0 to 1, not {self.min_confidence}")
         for name in ("max_age_ms", "window_ms", "noise", "gap_ms", "cutoff_hz"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
+        for name in _NOT_BELOW_ZERO:
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
+
+
+_NOT_BELOW_ZERO = (
+    "smallest_deg",
+    "settle_ms",
+    "pursuit_deg_s",
+    "recovery_ms",
+    "longest_ms",
+    "beta",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,10 +100,10 @@ class Guard:
         admitted = map(self.admit, sorted(samples, key=lambda sample: sample.time_ns))
         return [sample for sample in admitted if sample is not None]
 
-    def refuse(self, what: str) -> None:
-        """Something came that is no sample at all; `what` is the sentence of the reason."""
+    def refuse(self, what: str, code: str = "malformed") -> None:
+        """Something came that is no sample, or not wanted; `what` is the reason's sentence."""
         self._came_ns = self._clock()
-        self._say(f"malformed: {what}")
+        self._say(f"{code}: {what}")
 
     def _say(self, reason: str) -> None:
         """The first of one code stands as long as there are more: each change is a status."""

@@ -22,6 +22,7 @@ __all__ = ["Head"]
 
 _RESTS, _TURNS = 0.6, 0.2  # the confidence
 _RESTING = radians(20)  # a second: slower than this the head rests
+_SPAN_NS = 20_000_000  # poses that come together say nothing of how fast it turns
 
 
 class Head:
@@ -36,6 +37,7 @@ class Head:
         self._named = Named(name, clock)
         self._guard = Guard(clock, max_age_ms, eyes=False)
         self._before: HeadPose | None = None
+        self._turning = 0.0  # rad/s, when it was last measured
         self._waiting: list[Gaze] = []
 
     def push(self, name: str, pose: HeadPose) -> None:
@@ -43,7 +45,6 @@ class Head:
         if self._named.takes(name):
             confidence = _RESTS if self._rate(pose) < _RESTING else _TURNS
             self._waiting.append(Gaze(pose.time_ns, 0.5, 0.5, confidence))
-            self._before = pose
 
     def read(self) -> Sequence[Gaze]:
         fresh, self._waiting = self._waiting, []
@@ -60,11 +61,14 @@ class Head:
         pass
 
     def _rate(self, pose: HeadPose) -> float:
-        """How fast it turns, in rad/s: as measured, else since the pose before."""
+        """How fast it turns, in rad/s: as measured, else since a pose that is 20 ms older."""
         if pose.angular_rate is not None:
             return hypot(*pose.angular_rate)
         before = self._before
-        if before is None or pose.time_ns <= before.time_ns:
-            return 0.0
-        angle = turn_angle(before.orientation, pose.orientation)
-        return angle / ((pose.time_ns - before.time_ns) / 1e9)
+        span_ns = pose.time_ns - before.time_ns if before else 0
+        if before is None or span_ns < 0:
+            self._before, self._turning = pose, 0.0
+        elif span_ns >= _SPAN_NS:
+            angle = turn_angle(before.orientation, pose.orientation)
+            self._before, self._turning = pose, angle / (span_ns / 1e9)
+        return self._turning

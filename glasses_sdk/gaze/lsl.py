@@ -40,6 +40,8 @@ __all__ = ["Lsl"]
 _BUFFER_S = 2  # what is older is of no use
 _AT_ONCE = 512  # samples a read
 _PATIENCE_NS = 2_000_000_000  # to find the stream
+_ANNOUNCED_NS = 3_000_000_000  # what is lost is announced for as long
+_SILENT_NS = 5_000_000_000  # without a sample: the connection may be gone, and nobody says so
 
 
 class Lsl:
@@ -57,23 +59,30 @@ class Lsl:
         self._name = name
         self._clock = clock
         self._guard = Guard(clock, max_age_ms)
-        self._resolver = pylsl.ContinuousResolver("type", "Gaze")
+        self._resolver: pylsl.ContinuousResolver | None = None
         self._stream: pylsl.StreamInlet | None = None
         self._channels: _Channels | None = None
         self._fault: str | None = None
         self._uid = ""  # of the stream, which is another one at each start
-        self._found_ns = clock()
+        self._found_ns = self._heard_ns = clock()
+        self._lost_ns: int | None = None
 
     def read(self) -> Sequence[Gaze]:
         if self._stream is None:
             self._connect()
         try:
-            return self._guard.admit_all(self._samples())
+            samples = list(self._samples())
         except NotYet:
-            return []
+            samples = []
         except LostError:
-            self._stream = self._channels = self._fault = None
+            self._lose()
             return []
+        now_ns = self._clock()
+        if samples:
+            self._heard_ns = now_ns
+        elif self._stream is not None and now_ns - self._heard_ns > _SILENT_NS:
+            self._lose()
+        return self._guard.admit_all(samples)
 
     @property
     def reason(self) -> str | None:
@@ -86,16 +95,28 @@ class Lsl:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._stream = None  # pylsl closes what nobody holds
+        self._stream = self._resolver = None  # pylsl closes what nobody holds
+
+    def _lose(self) -> None:
+        self._stream = self._channels = self._fault = None
+        self._lost_ns = self._clock()
 
     def _connect(self) -> None:
         """To the first that is there. One that was lost is still announced for some seconds."""
-        found = {info.name(): info for info in self._resolver.results() if info.uid() != self._uid}
+        if self._resolver is None:
+            self._resolver = pylsl.ContinuousResolver("type", "Gaze")
+        now_ns = self._clock()
+        lost = self._lost_ns is not None and now_ns - self._lost_ns < _ANNOUNCED_NS
+        found = {
+            info.name(): info
+            for info in self._resolver.results()
+            if not (lost and info.uid() == self._uid)
+        }
         name = self._name or min(found, default="")
         if name in found:
             self._stream = pylsl.StreamInlet(found[name], max_buflen=_BUFFER_S, recover=False)
             self._uid = found[name].uid()
-            self._found_ns = self._clock()
+            self._found_ns = self._heard_ns = now_ns
 
     def _samples(self) -> Iterator[Gaze]:
         """Raises NotYet until the meta-data and the clock's offset have come."""

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from math import cos, hypot, isfinite, sin
 
-from glasses_sdk.turning import Quaternion
+from glasses_sdk.turning import Leaps, Quaternion
 from glasses_sdk.types import HeadPose
 
 __all__ = ["Poses", "Vector", "combined", "conjugate", "rotated", "turned"]
@@ -19,6 +19,7 @@ Vector = tuple[float, float, float]
 _AHEAD_NS = 100_000_000
 _SECOND_NS = 1_000_000_000
 _TOO_OLD_NS = 2 * _SECOND_NS
+_LEAP = "head-leap: a head pose is dropped that no head can have come to since the one before"
 
 
 def combined(p: Quaternion, q: Quaternion) -> Quaternion:
@@ -61,6 +62,7 @@ class Poses:
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._newest_ns: int | None = None
+        self._leaps = Leaps()
         self._waiting: deque[HeadPose] = deque(maxlen=1024)  # whoever never asks keeps no more
         self._fault = ""
         self._fault_ns = -_SECOND_NS
@@ -71,15 +73,19 @@ class Poses:
         return self._fault if self._clock() - self._fault_ns < _SECOND_NS else None
 
     def add(self, time_ns: int, orientation: Quaternion, rate: Vector | None) -> None:
-        """A pose came; dropped where it is no number, out of order or far from now."""
+        """A pose came; dropped where it is no number, out of order, far from now or a leap."""
         now = self._clock()
         length = hypot(*orientation)
         if fault := self._wrong(now - time_ns, time_ns, length, rate):
             self._fault, self._fault_ns = fault, now
             return
         x, y, z, w = (part / length for part in orientation)
-        self._waiting.append(HeadPose(time_ns, (x, y, z, w), rate))
+        pose = HeadPose(time_ns, (x, y, z, w), rate)
         self._newest_ns = time_ns
+        if self._leaps.takes(pose):
+            self._waiting.append(pose)
+        else:
+            self._fault, self._fault_ns = _LEAP, now
 
     def _wrong(self, age_ns: int, time_ns: int, length: float, rate: Vector | None) -> str | None:
         if not all(map(isfinite, rate or ())) or not 0.98 < length < 1.02:  # nor for NaN

@@ -34,10 +34,14 @@ class Replay:
 
     origin_ns  what the recording's zero is on the clock
     clock      now, in monotonic ns; in a recording of which every frame is wanted, the frame's time
+
+    Raises DataError for one that is damaged or empty.
     """
 
     def __init__(self, path: Path, origin_ns: int, clock: Callable[[], int]) -> None:
         self._samples = read_recording(path)
+        if not self._samples:
+            raise DataError(f"{path} holds no gaze sample")
         self._times = [sample.time_ns for sample in self._samples]
         self._origin_ns = origin_ns
         self._clock = clock

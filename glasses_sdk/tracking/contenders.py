@@ -40,7 +40,8 @@ def follow(network: Network, video: Video, clip: Clip, looks: list[Gaze]) -> lis
     masks: list[Mask] = []
     for seq, time_ns in enumerate(video.times_ns()):
         while waiting and waiting[-1].time_ns <= time_ns:
-            attention.follow(tracker, waiting.pop(), time_ns)
+            look = waiting.pop()
+            attention.follow(tracker, look, look.time_ns)
         roi = tracker.predict(time_ns)
         masks.append(tracker.see(look_at(network, clip.pictures[seq], roi, seq, time_ns)))
     return masks

@@ -24,6 +24,7 @@ from glasses_sdk.types import Gaze
 
 __all__ = ["read_gaze"]
 
+_SHORTEST_NS = 100_000_000
 _KNOWN = "a .csv of ours or of Pupil Player, a folder of Neon, or livedata.json of Tobii Glasses 2"
 
 
@@ -36,6 +37,9 @@ def read_gaze(path: Path) -> list[Gaze]:
     samples = sorted(_read(path), key=lambda sample: sample.time_ns)
     if not any(one.time_ns < other.time_ns for one, other in pairwise(samples)):
         raise DataError(f"{path} has no two gaze samples, one after the other")
+    lasts_ns = samples[-1].time_ns - samples[0].time_ns
+    if lasts_ns < _SHORTEST_NS:
+        raise DataError(f"{path} lasts {lasts_ns} ns by its times: are they nanoseconds?")
     return samples
 
 

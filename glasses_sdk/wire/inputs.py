@@ -92,23 +92,31 @@ def arrived(sample: Gaze | HeadPose, now_ns: int) -> Gaze | HeadPose:
 
 
 def encode_gaze_input(name: str, gaze: Gaze) -> tuple[bytes, bytes]:
-    """Topic and payload of a gaze sample whose x and y are 0 to 1 of the sensor's sides."""
+    """Topic and payload of a gaze sample whose x and y are 0 to 1 of the sensor's sides.
+
+    Raises WireError for a point outside of them: to look elsewhere is to have confidence 0.
+    """
     topic = f"g1.in.gaze.{name}"
-    message = _GazeInput(
-        v=1,
-        topic=topic,
-        t_ns=gaze.time_ns,
-        x=float(gaze.x),
-        y=float(gaze.y),
-        confidence=float(gaze.confidence),
-    )
+    x, y, confidence = float(gaze.x), float(gaze.y), float(gaze.confidence)
+    try:
+        message = _GazeInput(
+            v=1, topic=topic, t_ns=int(gaze.time_ns), x=x, y=y, confidence=confidence
+        )
+    except ValueError as error:
+        raise WireError(f"{error}, or the confidence is 0: who looks elsewhere") from error
     return topic.encode(), pack(message)
 
 
 def encode_head_input(name: str, pose: HeadPose) -> tuple[bytes, bytes]:
-    """Topic and payload of a head sample."""
+    """Topic and payload of a head sample. Raises WireError for a rate that is no number."""
     topic = f"g1.in.head.{name}"
-    message = _HeadInput(
-        v=1, topic=topic, t_ns=pose.time_ns, q=pose.orientation, w=pose.angular_rate
-    )
+    x, y, z, w = map(float, pose.orientation)
+    rate = None
+    if pose.angular_rate is not None:
+        about_x, about_y, about_z = map(float, pose.angular_rate)
+        rate = about_x, about_y, about_z
+    try:
+        message = _HeadInput(v=1, topic=topic, t_ns=int(pose.time_ns), q=(x, y, z, w), w=rate)
+    except ValueError as error:
+        raise WireError(str(error)) from error
     return topic.encode(), pack(message)
