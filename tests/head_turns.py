@@ -6,8 +6,8 @@ newest mask is so many frames old, and showed the thing in the middle; where is 
 
     as seen  where the mask showed it
     without  where the tracker's own belief, which has followed it for half a second, expects it
-    with     where the mask showed it, moved by how the head has turned since: the recorded poses up
-             to one frame before the exposure, and from there on the rate of the last 20 ms
+    with     where the same belief expects it that knows how the head turns: the recorded poses up
+             to one frame before the exposure
 
 Prints the error in pixels of a 640x480 sensor that sees 70 degrees: mean, and 95th percentile, over
 all exposures and over those at which the head turns by more than 20 degrees a second. Masks and
@@ -20,6 +20,7 @@ import argparse
 import csv
 import gzip
 import json
+from collections.abc import Iterator
 from itertools import pairwise
 from math import radians
 from pathlib import Path
@@ -28,16 +29,15 @@ from typing import NamedTuple
 import numpy as np
 
 from glasses_sdk.belief import Belief
-from glasses_sdk.gaze.poses import combined, conjugate, turned
+from glasses_sdk.gaze.poses import combined, turned
 from glasses_sdk.geometry import apply
-from glasses_sdk.turning import Quaternion, focal_px, homography, rotation, turn_angle
-from glasses_sdk.types import Size
+from glasses_sdk.turning import Quaternion, Turns, focal_px, homography, rotation, turn_angle
+from glasses_sdk.types import HeadPose, Size
 
 SENSOR = Size(640, 480)
 FOCAL_PX = focal_px(SENSOR, 70)
 MIDDLE = SENSOR.width / 2 - 0.5, SENSOR.height / 2 - 0.5
 FRAME_NS = 1_000_000_000 // 30
-RATE_NS = 20_000_000
 HISTORY = 15  # frames that the belief has followed
 SIZE_PX = 80  # of the thing, for the belief
 TURNING = radians(20)  # a second
@@ -48,14 +48,14 @@ NEON_IMU = np.dtype(
 CAMERA_TO_IMU = turned((radians(-102), 0.0, 0.0))  # Neon's scene camera is pitched against its IMU
 
 
-class Turns(NamedTuple):
+class Recorded(NamedTuple):
     """Orientations (x, y, z, w) of a camera, [n, 4], at times in ns."""
 
     time_ns: np.ndarray
     orientation: np.ndarray
 
     @classmethod
-    def of(cls, time_ns: np.ndarray, orientation: np.ndarray) -> Turns:
+    def of(cls, time_ns: np.ndarray, orientation: np.ndarray) -> Recorded:
         """In order of time; q and -q are the same, so neighbours are brought to the same side."""
         order = np.unique(time_ns, return_index=True)[1]
         q = orientation[order]
@@ -68,6 +68,13 @@ class Turns(NamedTuple):
         x, y, z, w = np.array(q) / np.linalg.norm(q)
         return float(x), float(y), float(z), float(w)
 
+    def poses(self, after_ns: int, until_ns: int) -> Iterator[HeadPose]:
+        """Those in this time, as they were recorded."""
+        first, end = np.searchsorted(self.time_ns, [after_ns, until_ns], "right")
+        for i in range(first, end):
+            x, y, z, w = (self.orientation[i] / np.linalg.norm(self.orientation[i])).tolist()
+            yield HeadPose(int(self.time_ns[i]), (x, y, z, w))
+
 
 class Errors(NamedTuple):
     """Pixels at each exposure, and how fast the head turned there, in rad/s."""
@@ -78,25 +85,14 @@ class Errors(NamedTuple):
     rate: np.ndarray
 
 
-def expected(turns: Turns, now_ns: float, then_ns: float) -> Quaternion:
-    """The orientation then, when only the poses up to now are known."""
-    now, before = turns.at(now_ns), turns.at(now_ns - RATE_NS)
-    x, y, z, w = combined(conjugate(before), now)
-    axis = np.array([x, y, z]) * (1 if w >= 0 else -1)
-    sine = np.linalg.norm(axis)
-    share = (then_ns - now_ns) / RATE_NS
-    vector = axis * (2 * np.arctan2(sine, abs(w)) / sine * share if sine else 0.0)
-    return combined(now, turned((float(vector[0]), float(vector[1]), float(vector[2]))))
-
-
-def errors(turns: Turns, lag: int) -> Errors:
+def errors(turns: Recorded, lag: int) -> Errors:
     """At each exposure whose newest mask is `lag` frames old."""
     first, last = int(turns.time_ns[0]), int(turns.time_ns[-1])
     start = first + (HISTORY + lag + 2) * FRAME_NS
     return Errors(*np.array([_error(turns, t, lag) for t in range(start, last, FRAME_NS)]).T)
 
 
-def _error(turns: Turns, exposure_ns: int, lag: int) -> tuple[float, float, float, float]:
+def _error(turns: Recorded, exposure_ns: int, lag: int) -> tuple[float, float, float, float]:
     seen_ns = exposure_ns - lag * FRAME_NS
     seen = turns.at(seen_ns)
 
@@ -104,31 +100,43 @@ def _error(turns: Turns, exposure_ns: int, lag: int) -> tuple[float, float, floa
         return apply(homography(seen, orientation, FOCAL_PX, SENSOR), *MIDDLE)
 
     truth = np.array(place(turns.at(exposure_ns)))
-    belief = Belief(*place(turns.at(seen_ns - HISTORY * FRAME_NS)), SIZE_PX, 0)
-    for back in range(HISTORY, -1, -1):
-        point = place(turns.at(seen_ns - back * FRAME_NS))
-        belief.measure(point, SIZE_PX, (HISTORY - back) * FRAME_NS)
-    without = belief.centre((HISTORY + lag) * FRAME_NS)
-    using = place(expected(turns, exposure_ns - FRAME_NS, exposure_ns))
+    masks = [
+        (time_ns, place(turns.at(time_ns)))
+        for time_ns in range(seen_ns - HISTORY * FRAME_NS, seen_ns + 1, FRAME_NS)
+    ]
+    without = _followed(masks, None).centre(exposure_ns)
+    known = Turns(SENSOR, FOCAL_PX)
+    for pose in turns.poses(masks[0][0] - FRAME_NS, exposure_ns - FRAME_NS):
+        known.add(pose)
+    using = _followed(masks, known).centre(exposure_ns)
     rate = turn_angle(turns.at(exposure_ns - FRAME_NS), turns.at(exposure_ns)) / FRAME_NS * 1e9
     off = [float(np.hypot(*(truth - one))) for one in (MIDDLE, without, using)]
     return off[0], off[1], off[2], rate
 
 
+def _followed(masks: list[tuple[int, tuple[float, float]]], turns: Turns | None) -> Belief:
+    """What the tracker believes after these: time and place."""
+    time_ns, point = masks[0]
+    belief = Belief(*point, SIZE_PX, time_ns, turns)
+    for time_ns, point in masks:
+        belief.measure(point, SIZE_PX, time_ns)
+    return belief
+
+
 # The recordings
 
 
-def neon(folder: Path) -> list[Turns]:
+def neon(folder: Path) -> list[Recorded]:
     """One for each part of the recording."""
     found = []
     for path in sorted(folder.glob("imu ps*.raw")):
         data = np.fromfile(path, NEON_IMU)
         q = [combined((x, y, z, w), CAMERA_TO_IMU) for w, x, y, z in data["q_wxyz"].tolist()]
-        found.append(Turns.of(data["time_ns"], np.array(q)))
+        found.append(Recorded.of(data["time_ns"], np.array(q)))
     return found
 
 
-def tobii(path: Path) -> list[Turns]:
+def tobii(path: Path) -> list[Recorded]:
     """The gyroscope, degrees a second about x left, y up, z forward, summed up."""
     data = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
     rates = sorted((one["ts"] * 1000, one["gy"]) for one in data if "gy" in one)
@@ -136,10 +144,10 @@ def tobii(path: Path) -> list[Turns]:
     for (before, _), (now, (x, y, z)) in pairwise(rates):
         share = radians(1) * (now - before) / 1e9
         q.append(combined(q[-1], turned((-x * share, -y * share, z * share))))
-    return [Turns.of(np.array([time_ns for time_ns, _ in rates]), np.array(q))]
+    return [Recorded.of(np.array([time_ns for time_ns, _ in rates]), np.array(q))]
 
 
-def aria(path: Path) -> list[Turns]:
+def aria(path: Path) -> list[Recorded]:
     """Of the device, whose z looks ahead; the camera is put upright on it."""
     with gzip.open(path, "rt", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -149,10 +157,10 @@ def aria(path: Path) -> list[Turns]:
     down = rotation(tuple(q[0])).T @ (0.0, 0.0, -1.0)  # gravity as the device has it
     roll = float(np.arctan2(-down[0], down[1]))  # about z, until y is down
     upright = turned((0.0, 0.0, roll))
-    return [Turns.of(time_ns, np.array([combined(tuple(one), upright) for one in q]))]
+    return [Recorded.of(time_ns, np.array([combined(tuple(one), upright) for one in q]))]
 
 
-def recordings(gaze: Path) -> dict[str, list[Turns]]:
+def recordings(gaze: Path) -> dict[str, list[Recorded]]:
     return {
         "neon": neon(gaze / "neon"),
         "tobii": tobii(gaze / "tobii_g2/livedata.json.gz"),
@@ -160,7 +168,7 @@ def recordings(gaze: Path) -> dict[str, list[Turns]]:
     }
 
 
-def pooled(parts: list[Turns], lag: int) -> Errors:
+def pooled(parts: list[Recorded], lag: int) -> Errors:
     each = [errors(part, lag) for part in parts]
     return Errors(*(np.concatenate(same) for same in zip(*each, strict=True)))
 

@@ -15,9 +15,8 @@ from tests.head_turns import (
     FRAME_NS,
     LAGS,
     TURNING,
-    Turns,
+    Recorded,
     errors,
-    expected,
     pooled,
     recordings,
 )
@@ -25,10 +24,10 @@ from tests.head_turns import (
 STEP_NS = 5_000_000
 
 
-def turning(degrees: np.ndarray) -> Turns:
+def turning(degrees: np.ndarray) -> Recorded:
     """About the vertical, at 200 Hz."""
     q = np.array([turned((0.0, radians(one), 0.0)) for one in degrees])
-    return Turns.of(STEP_NS * np.arange(degrees.size), q)
+    return Recorded.of(STEP_NS * np.arange(degrees.size), q)
 
 
 @pytest.mark.parametrize("lag", LAGS)
@@ -45,18 +44,18 @@ def test_a_head_at_rest_makes_no_error_however_old_the_mask():
     assert max(one.max() for one in found) == pytest.approx(0, abs=1e-6)
 
 
-def test_only_poses_up_to_now_are_used():
+def test_only_poses_up_to_a_frame_before_are_used():
     degrees = np.cumsum(np.random.default_rng(0).normal(0, 0.3, 200))
-    other = np.where(np.arange(200) <= 100, degrees, 50.0)
-    now_ns = 100 * STEP_NS
-    one, same = (expected(turning(each), now_ns, now_ns + FRAME_NS) for each in (degrees, other))
-    assert one == pytest.approx(same)
+    recorded = turning(degrees)
+    until_ns = 100 * STEP_NS
+    known = list(recorded.poses(50 * STEP_NS, until_ns))
+    assert [pose.time_ns for pose in known] == [n * STEP_NS for n in range(51, 101)]
 
 
 def test_an_orientation_and_its_negative_are_the_same():
     turns = turning(np.linspace(0, 30, 200))
     flipped = turns.orientation * np.where(np.arange(200) % 3 == 0, -1, 1)[:, None]
-    again = Turns.of(turns.time_ns, flipped)
+    again = Recorded.of(turns.time_ns, flipped)
     for time_ns in np.linspace(0, turns.time_ns[-1], 57):
         assert abs(np.dot(turns.at(time_ns), again.at(time_ns))) == pytest.approx(1)
 
