@@ -117,13 +117,13 @@ def track(
     network = Network(models.find(model))
     with progress("frames") as step:
         judgement = tracking.judge(network, videos, eyes, contrib, step)
+    report = judgement.report()
+    for line in [json.dumps(report.to_json())] if as_json else report.lines():
+        print(line)
     if plot:
         from glasses_sdk.tracking import drawing
 
         drawing.save(judgement, plot)
-    report = judgement.report()
-    for line in [json.dumps(report.to_json())] if as_json else report.lines():
-        print(line)
 
 
 @app.command()
