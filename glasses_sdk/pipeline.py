@@ -190,7 +190,7 @@ class Pipeline:
         """A sample that another program pushed in; counts where `inlet` is the gaze source."""
         if isinstance(self._gaze, Inlet):
             self._gaze.push(name, gaze)
-        else:
+        elif name != "pointer":  # the viewer's page tells its pointer to whoever it shows
             what = (
                 f"{name!r} pushes gaze, and {self.gaze_source} is followed; --gaze inlet takes it"
             )

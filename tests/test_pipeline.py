@@ -339,7 +339,8 @@ def test_gaze_that_is_pushed_and_not_asked_for_is_said(scene: Path, bright: Path
         game.linger = 0
         game.connect(pipeline.addresses.input)
         while not (subscriber.status and subscriber.status.reason):
-            game.send_multipart(encode_gaze_input("game", Gaze(0, 0.875, 0.16)))
+            for name in ("pointer", "game"):  # the viewer's page is always there
+                game.send_multipart(encode_gaze_input(name, Gaze(0, 0.875, 0.16)))
             subscriber.recv(timeout=10)
     assert subscriber.status.reason == (
         "not-asked: 'game' pushes gaze, and centre is followed; --gaze inlet takes it"
