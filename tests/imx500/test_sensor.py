@@ -372,7 +372,7 @@ def test_a_camera_that_stays_away_is_lost_in_the_end(fake: Open):
 def test_a_camera_that_soon_falls_silent_again_is_started_with_growing_pauses_and_then_lost(
     fake: Open,
 ):
-    with fake(Patience(away_s=4.0), faulty_lives=99, tensors_stop_after=3) as sensor:
+    with fake(Patience(away_s=2.0), faulty_lives=99, tensors_stop_after=3) as sensor:
         stalls: list[float] = []
         with pytest.raises(DeviceLost, match="without a usable tensor"):
             while len(stalls) < 30:
@@ -380,7 +380,8 @@ def test_a_camera_that_soon_falls_silent_again_is_started_with_growing_pauses_an
                 stalls.append(time.monotonic())
                 states(sensor, "streaming")
     pauses = [later - earlier for earlier, later in pairwise(stalls)]
-    assert pauses[-1] > pauses[0] + 0.5
+    assert 3 <= len(stalls) <= 6
+    assert pauses[-1] > pauses[0] + 0.2
 
 
 def test_a_process_that_the_driver_keeps_is_waited_for_and_then_the_camera_is_lost(

@@ -23,6 +23,7 @@ from glasses_sdk.types import Bits, Mask, Roi, Size
 __all__ = ["DRIVER", "Imx500Sensor", "Patience"]
 
 DRIVER = "glasses_sdk.sensors.imx500.camera:open_camera"
+_FORGOTTEN_S = 6.0  # the chip forgets its network 5 s after it stops: start well before, or after
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +258,8 @@ class Imx500Sensor:
             self._failed_s = now_s
         self._state = "stalled"
         self._reason = f"{code}: {sentence}; the camera is started anew"
-        self._restart_s = now_s + (min(0.1 * 2**self._failures, 5.0) if self._failures else 0.0)
+        pause_s = 0.1 * 2**self._failures if self._failures else 0.0
+        self._restart_s = now_s + (pause_s if pause_s < 1 else _FORGOTTEN_S)
         self._failures += 1
         self._poller.unregister(self._child.line.fileno())
         self._child.kill()
