@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from math import asin, radians, tan
+from math import asin, cos, pi, radians, tan
 
 import numpy as np
 
@@ -106,7 +106,9 @@ class Leaps:
 
 def _can_follow(before: HeadPose, after: HeadPose) -> bool:
     span_ns = max(after.time_ns - before.time_ns, _RATE_NS / 2)
-    return turn_angle(before.orientation, after.orientation) < _FASTEST * span_ns / 1e9
+    farthest = min(_FASTEST * span_ns / 1e9, pi)
+    pairs = zip(before.orientation, after.orientation, strict=True)
+    return abs(sum(p * q for p, q in pairs)) >= cos(farthest / 2)  # of half the angle between them
 
 
 class Turns:

@@ -42,6 +42,7 @@ HISTORY = 15  # frames that the belief has followed
 SIZE_PX = 80  # of the thing, for the belief
 TURNING = radians(20)  # a second
 LAGS = (1, 2, 3, 4)
+Point = tuple[float, float]
 NEON_IMU = np.dtype(
     [("time_ns", "<i8"), ("gyro", "<f4", 3), ("accel", "<f4", 3), ("q_wxyz", "<f4", 4)]
 )
@@ -93,28 +94,34 @@ def errors(turns: Recorded, lag: int) -> Errors:
 
 
 def _error(turns: Recorded, exposure_ns: int, lag: int) -> tuple[float, float, float, float]:
-    seen_ns = exposure_ns - lag * FRAME_NS
-    seen = turns.at(seen_ns)
-
-    def place(orientation: Quaternion) -> tuple[float, float]:
-        return apply(homography(seen, orientation, FOCAL_PX, SENSOR), *MIDDLE)
-
-    truth = np.array(place(turns.at(exposure_ns)))
-    masks = [
-        (time_ns, place(turns.at(time_ns)))
-        for time_ns in range(seen_ns - HISTORY * FRAME_NS, seen_ns + 1, FRAME_NS)
-    ]
-    without = _followed(masks, None).centre(exposure_ns)
-    known = Turns(SENSOR, FOCAL_PX)
-    for pose in turns.poses(masks[0][0] - FRAME_NS, exposure_ns - FRAME_NS):
-        known.add(pose)
-    using = _followed(masks, known).centre(exposure_ns)
+    truth = np.array(_place(turns, exposure_ns - lag * FRAME_NS, exposure_ns))
     rate = turn_angle(turns.at(exposure_ns - FRAME_NS), turns.at(exposure_ns)) / FRAME_NS * 1e9
-    off = [float(np.hypot(*(truth - one))) for one in (MIDDLE, without, using)]
+    foreseen = (MIDDLE, *expected(turns, exposure_ns, lag))
+    off = [float(np.hypot(*(truth - one))) for one in foreseen]
     return off[0], off[1], off[2], rate
 
 
-def _followed(masks: list[tuple[int, tuple[float, float]]], turns: Turns | None) -> Belief:
+def expected(turns: Recorded, exposure_ns: int, lag: int) -> tuple[Point, Point]:
+    """Where the belief has the thing at the exposure, without and with the head's poses."""
+    seen_ns = exposure_ns - lag * FRAME_NS
+    masks = [
+        (time_ns, _place(turns, seen_ns, time_ns))
+        for time_ns in range(seen_ns - HISTORY * FRAME_NS, seen_ns + 1, FRAME_NS)
+    ]
+    known = Turns(SENSOR, FOCAL_PX)
+    for pose in turns.poses(masks[0][0] - FRAME_NS, exposure_ns - FRAME_NS):
+        known.add(pose)
+    without, using = (_followed(masks, poses).centre(exposure_ns) for poses in (None, known))
+    return without, using
+
+
+def _place(turns: Recorded, seen_ns: int, time_ns: int) -> Point:
+    """Of the thing that was in the middle when it was seen."""
+    moved = homography(turns.at(seen_ns), turns.at(time_ns), FOCAL_PX, SENSOR)
+    return apply(moved, *MIDDLE)
+
+
+def _followed(masks: list[tuple[int, Point]], turns: Turns | None) -> Belief:
     """What the tracker believes after these: time and place."""
     time_ns, point = masks[0]
     belief = Belief(*point, SIZE_PX, time_ns, turns)

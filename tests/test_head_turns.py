@@ -17,6 +17,7 @@ from tests.head_turns import (
     TURNING,
     Recorded,
     errors,
+    expected,
     pooled,
     recordings,
 )
@@ -44,12 +45,12 @@ def test_a_head_at_rest_makes_no_error_however_old_the_mask():
     assert max(one.max() for one in found) == pytest.approx(0, abs=1e-6)
 
 
-def test_only_poses_up_to_a_frame_before_are_used():
+def test_only_poses_up_to_now_are_used():
     degrees = np.cumsum(np.random.default_rng(0).normal(0, 0.3, 200))
-    recorded = turning(degrees)
-    until_ns = 100 * STEP_NS
-    known = list(recorded.poses(50 * STEP_NS, until_ns))
-    assert [pose.time_ns for pose in known] == [n * STEP_NS for n in range(51, 101)]
+    other = np.where(np.arange(200) <= 120, degrees, 50.0)
+    exposure_ns = 120 * STEP_NS + FRAME_NS
+    one, same = (expected(turning(each), exposure_ns, 1) for each in (degrees, other))
+    assert np.array(one) == pytest.approx(np.array(same))
 
 
 def test_an_orientation_and_its_negative_are_the_same():

@@ -82,19 +82,10 @@ class EventConfig:
         for name in ("max_age_ms", "window_ms", "noise", "gap_ms", "cutoff_hz"):
             if not 0 < getattr(self, name) < inf:
                 raise ValueError(f"{name} is above 0, not {getattr(self, name)}")
-        for name in _NOT_BELOW_ZERO:
+        free = ("smallest_deg", "settle_ms", "pursuit_deg_s", "recovery_ms", "longest_ms", "beta")
+        for name in free:
             if not 0 <= getattr(self, name) < inf:
                 raise ValueError(f"{name} is 0 or more, not {getattr(self, name)}")
-
-
-_NOT_BELOW_ZERO = (
-    "smallest_deg",
-    "settle_ms",
-    "pursuit_deg_s",
-    "recovery_ms",
-    "longest_ms",
-    "beta",
-)
 
 
 @dataclass(frozen=True, slots=True)
