@@ -70,8 +70,8 @@ def train(
         for group in state.optimizer.param_groups:
             group["lr"] = rate
         batch = augment(batch.on(rank.device), recipe.data, _generator(plan.seed, step, rank))
-        batch = memory.teach(batch) if memory else batch
         with faster:
+            batch = memory.teach(batch) if memory else batch
             logits = network(batch.rgb)
         loss = _loss(logits.float(), batch, recipe.loss)
         state.optimizer.zero_grad()
