@@ -18,6 +18,12 @@ class Looks:
     def __init__(self) -> None:
         self._times: deque[int] = deque()
         self._points: deque[tuple[float, float]] = deque()
+        self._landed_ns: int | None = None
+
+    @property
+    def landed_ns(self) -> int | None:
+        """When the hold began, as far as it is known; None before the first look."""
+        return self._landed_ns
 
     def is_set_back(self, time_ns: int) -> bool:
         """Whether the clock has been set back since the newest look."""
@@ -33,6 +39,8 @@ class Looks:
         if landed:
             self._times.clear()
             self._points.clear()
+        if not self._times:
+            self._landed_ns = time_ns
         self._times.append(time_ns)
         self._points.append(point)
         while time_ns - self._times[0] > _KEPT_NS:

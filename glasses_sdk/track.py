@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from glasses_sdk.belief import Belief, Extent
 from glasses_sdk.geometry import alike, overlap, padded
 from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting, sight
+from glasses_sdk.sliding import Sliding
 from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns
 from glasses_sdk.types import Roi
@@ -41,6 +42,7 @@ class Track:
     `trust` is the score that its masks have of late.
     `restarts` says how often that was too little, and it was looked for anew.
     `seen` is the newest mask that was taken for it.
+    `sliding` is how the point looked at moves over it.
     `wanted` is the region last asked for, `asked` what of it lies on the sensor,
     for the picture taken at `asked_ns`.
     """
@@ -63,6 +65,7 @@ class Track:
     widened: float = 1.0
     restarts: int = 0
     seen: Sighting | None = None
+    sliding: Sliding = field(default_factory=Sliding)
 
     @property
     def size(self) -> float:

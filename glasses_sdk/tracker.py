@@ -20,6 +20,7 @@ from glasses_sdk.geometry import alike, at_least, holding, off_middle, overlap, 
 from glasses_sdk.looks import Looks
 from glasses_sdk.salient import Search
 from glasses_sdk.sighting import Sighting, sight
+from glasses_sdk.sliding import Sliding
 from glasses_sdk.track import Track
 from glasses_sdk.trials import Trials
 from glasses_sdk.turning import Turns, focal_px
@@ -349,15 +350,17 @@ class RoiTracker:
     def _doubt(self, track: Track, seen: Sighting, point: tuple[float, float] | None) -> None:
         """A region that has drifted off shows unsure masks: while somebody looks, start again.
 
-        So does one that is the wrong thing's: people look near the middle of what they look at, and
-        at the thing itself, not at what its outline leaves out.
+        So does one that is the wrong thing's: people look near the middle of what they look at, at
+        the thing itself and not at what its outline leaves out, and their eyes move with it.
         """
         beside, off = 0.0, False
         if point and track.left_ns is None:
             beside = off_middle(seen.box, point, least=self._slack)
             off = not seen.reaches(*point, _AT_MASK * self._slack)
+            time_ns = seen.mask.time_ns
+            track.sliding.note(point, seen.box.centre, time_ns, self._looks.landed_ns)
         far = max(min(beside, 1.0) - _MIDDLE, 0.0)
-        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off
+        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off - self._slides(track)
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
@@ -370,18 +373,31 @@ class RoiTracker:
         else:
             self.release()
 
+    def _slides(self, track: Track) -> float:
+        """What eyes that do not move with it say against a thing, as score or IoU.
+
+        Those of a large thing may move with one of its limbs.
+        """
+        with_limbs = _LIMBS * track.size + _STILL * self._sensor.width
+        beyond = max(track.sliding.speed - with_limbs, 0.0) / self._sensor.width
+        return min(_SLIDING * beyond, _SLIDING_MOST)
+
     def _again(self, track: Track, doubted: Sighting, gaze: tuple[float, float]) -> None:
         """Look for it anew; what is doubted may still turn out to be it.
 
         The starting sizes would cut what is larger than they are: there, a little wider and
-        narrower than before, most times.
+        narrower than before, most times. But what the eyes move with while something else is shown
+        is in front of that, and smaller.
         """
         track.restarts += 1
         side = max(doubted.mask.roi.width, doubted.mask.roi.height)
         sides = self._start_sides
-        if side > _LARGE * sides[0] and track.restarts % _AFRESH and not self._late_s:
+        against = self._slides(track)
+        cut = side > _LARGE * sides[0] and track.restarts % _AFRESH
+        if cut and not against and not self._late_s:
             sides = [min(share * side, self._short) for share in _AGAIN]
-        track.trials = Trials(sides, doubted)
+        track.trials = Trials(sides, doubted, against)
+        track.sliding = Sliding()
         track.trust = 1.0
         track.belief = Belief(*gaze, sides[0], track.looked_ns, self._turns)
 
@@ -428,6 +444,10 @@ _DOUBT_LATE = 0.6  # less a second that its masks take: to start again costs as 
 _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Henderson 2010)
 _OFF_MIDDLE = 0.3  # of the score, for looks that lie a whole side beside it
 _OFF_MASK = 0.15  # of the score, for looks that fall on none of its cells
+_SLIDING = 6.0  # of the score, for eyes that slide over it by the sensor's width a second
+_SLIDING_MOST = 0.4
+_LIMBS = 0.3  # of its size a second, by which eyes move with a part of it
+_STILL = 0.04  # of the sensor's width a second, by which eyes are no better than still
 _AT_MASK = 0.5  # of that by which looks may miss: cells that near are looked at
 _AROUND_GAZE = 0.2  # of the object's shorter side: what the region holds around a look
 

@@ -39,10 +39,14 @@ class Trials:
 
     sides    of the regions, in sensor pixels
     doubted  what was taken for the object so far, and may be something else
+    against  what is said against that and all of its size, as IoU
     """
 
-    def __init__(self, sides: Sequence[float], doubted: Sighting | None = None) -> None:
+    def __init__(
+        self, sides: Sequence[float], doubted: Sighting | None = None, against: float = 0.0
+    ) -> None:
         self.doubted = _trial(doubted) if doubted else None
+        self._refused = _REFUSED + against
         self._seen: list[Trial] = []
         self._missing = list(sides)
         self._asked: dict[float, _Asked] = {}  # by side
@@ -123,7 +127,7 @@ class Trials:
         """What the eyes and the past say against a trial, as IoU."""
         point = looked(trial.mask.time_ns)
         beside = min(off_middle(trial.box, point), 1.0) if point else 0.0
-        return _OFF_MIDDLE * beside + _REFUSED * self._is_doubted(trial.box)
+        return _OFF_MIDDLE * beside + self._refused * self._is_doubted(trial.box)
 
     def _is_doubted(self, box: Roi) -> bool:
         """Whether it has about the size of what is doubted."""

@@ -24,7 +24,7 @@ FLOORS = (
     {
         *("protocols", "geometry", "crop", "gaze_map", "belief", "landing", "tracker", "wire"),
         *("network", "models", "precision", "annotations", "turning"),
-        *("looks", "sighting", "track", "trials", "salient"),
+        *("looks", "sighting", "sliding", "track", "trials", "salient"),
     },
     {
         *("transport", "evaluation", "tracking", "sensors", "gaze", "calibration", "viewer"),
