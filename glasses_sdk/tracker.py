@@ -360,7 +360,7 @@ class RoiTracker:
             time_ns = seen.mask.time_ns
             track.sliding.note(point, seen.box.centre, time_ns, self._looks.landed_ns)
         far = max(min(beside, 1.0) - _MIDDLE, 0.0)
-        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off - self._slides(track)
+        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off - self._against(track)
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
@@ -373,7 +373,7 @@ class RoiTracker:
         else:
             self.release()
 
-    def _slides(self, track: Track) -> float:
+    def _against(self, track: Track) -> float:
         """What eyes that do not move with it say against a thing, as score or IoU.
 
         Those of a large thing may move with one of its limbs.
@@ -392,7 +392,7 @@ class RoiTracker:
         track.restarts += 1
         side = max(doubted.mask.roi.width, doubted.mask.roi.height)
         sides = self._start_sides
-        against = self._slides(track)
+        against = self._against(track)
         cut = side > _LARGE * sides[0] and track.restarts % _AFRESH
         if cut and not against and not self._late_s:
             sides = [min(share * side, self._short) for share in _AGAIN]
@@ -445,7 +445,7 @@ _MIDDLE = 0.25  # of the object's sides: looks fall within it (Nuthmann & Hender
 _OFF_MIDDLE = 0.3  # of the score, for looks that lie a whole side beside it
 _OFF_MASK = 0.15  # of the score, for looks that fall on none of its cells
 _SLIDING = 6.0  # of the score, for eyes that slide over it by the sensor's width a second
-_SLIDING_MOST = 0.4
+_SLIDING_MOST = 0.4  # however fast they do
 _LIMBS = 0.3  # of its size a second, by which eyes move with a part of it
 _STILL = 0.04  # of the sensor's width a second, by which eyes are no better than still
 _AT_MASK = 0.5  # of that by which looks may miss: cells that near are looked at

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from glasses_sdk.sighting import Sighting, sight
 from glasses_sdk.sliding import Sliding
 from glasses_sdk.tracker import RoiTracker
-from glasses_sdk.types import Roi
+from glasses_sdk.trials import Trials
+from glasses_sdk.types import Mask, Roi
 from tests.test_tracker import FRAME_NS, SENSOR, follow, seen_by_a_perfect_network
 
 
@@ -77,3 +79,21 @@ def test_what_the_eyes_slide_over_is_looked_for_at_the_starting_sizes():
         widths.append(roi.width)
         servo.see(seen_by_a_perfect_network(roi, box, k, score=0.9))
     assert min(widths) == pytest.approx(0.29 * SENSOR.height, abs=2)
+
+
+@pytest.mark.parametrize(("against", "kept"), [(0.0, True), (0.4, False)])
+def test_what_is_said_against_the_doubted_can_decide_for_another(against: float, kept: bool):
+    def shown(thing: float, side: float, k: int) -> tuple[Mask, Sighting]:
+        region, box = (Roi.around(320, 240, one, one) for one in (side, thing))
+        mask = seen_by_a_perfect_network(region, box, k, score=0.9)
+        seen = sight(mask, (320, 240))
+        assert seen
+        return mask, seen
+
+    _, doubted = shown(200, 260, 0)
+    trials = Trials([140], doubted, against)
+    trials.ask(140, Roi.around(320, 240, 140, 140), FRAME_NS)
+    trials.see(*shown(60, 140, 1))
+    best = trials.best(1.0, lambda time_ns: None)
+    assert best
+    assert (best.box.width > 150) is kept
