@@ -335,7 +335,7 @@ class RoiTracker:
             return  # of a region before it, which was long on its way
         point = self._looks.at(mask.time_ns)
         if point and track.left_ns is None and not track.pinned:
-            track.follow_gaze(point, mask.time_ns)
+            track.follow_gaze(point, mask.time_ns, self._late_s)
         if seen is None or mask.score < self._config.min_score or track.jumps(seen, self._slack):
             self._miss(track, mask)
             return
@@ -353,14 +353,15 @@ class RoiTracker:
         So does one that is the wrong thing's: people look near the middle of what they look at, at
         the thing itself and not at what its outline leaves out, and their eyes move with it.
         """
-        beside, off = 0.0, False
+        beside, off, sliding = 0.0, False, 0.0
         if point and track.left_ns is None:
             beside = off_middle(seen.box, point, least=self._slack)
             off = not seen.reaches(*point, _AT_MASK * self._slack)
             time_ns = seen.mask.time_ns
             track.sliding.note(point, seen.box.centre, time_ns, self._looks.landed_ns)
+            sliding = self._against(track)
         far = max(min(beside, 1.0) - _MIDDLE, 0.0)
-        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off - self._against(track)
+        sign = seen.mask.score - _OFF_MIDDLE * far - _OFF_MASK * off - sliding
         track.trust += _NEWEST * (sign - track.trust)
         looked_at = self._is_looked_at(track, seen.mask.time_ns)
         gaze = track.gaze if looked_at else None  # None too where one look is all there was
