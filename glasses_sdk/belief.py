@@ -11,10 +11,10 @@ from math import exp, hypot, log, sqrt
 
 from glasses_sdk.turning import Turns
 
-__all__ = ["Belief", "Extent"]
+__all__ = ["BLUR", "Belief", "Extent"]
 
 _PUSH = 3.0  # object sizes a second squared: how hard objects accelerate
-_BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
+BLUR = 0.05  # object sizes: how exactly a mask says where the middle is
 _FARTHEST_S = 0.25  # no prediction reaches beyond: the velocity would run away
 _LONGEST_S = 10.0  # a longer pause says no more: nothing is known by then
 _SMALL_S = 0.01  # over which a velocity is carried along
@@ -80,7 +80,7 @@ class Belief:
         doubt    how many times less exact than usual this one is
         """
         self._predict(time_ns, _PUSH * size)
-        self._update(point, (_BLUR * size * doubt) ** 2)
+        self._update(point, (BLUR * size * doubt) ** 2)
 
     def _predict(self, time_ns: int, push: float) -> None:
         """x = F x, P = F P F' + Q.

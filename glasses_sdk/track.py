@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import hypot
 
-from glasses_sdk.belief import Belief, Extent
+from glasses_sdk.belief import BLUR, Belief, Extent
 from glasses_sdk.geometry import alike, overlap, padded
 from glasses_sdk.landing import Trial
 from glasses_sdk.sighting import Sighting, sight
@@ -26,6 +27,7 @@ _AS_ONE = 10.0  # times less exact a second late: masks of one region on end err
 _CUT = 3.0  # times less exact
 _SMALLER = 2.0  # times less exact: masks that undershoot lead to regions that do so more
 _GAZE_DOUBT = 1.5  # times a mask's: a look is on the object, and seldom on its middle
+_MISS = 0.4  # of that by which looks may miss: standard deviation, whatever the object's size
 _GAZE_DOUBT_LATE = 7.0  # where masks come late, whose regions do better with less of the eyes
 _AT_FIRST = 1.1  # trust, above any score: what has just been found is not doubted at once
 _JUMP_ERROR, _JUMP = 0.2, 3.75  # of the size, a box's middle; standard deviations of all errors
@@ -166,7 +168,13 @@ class Track:
         """
         return _CUT if late_s and (seen.open_across or seen.open_down) else 1.0
 
-    def follow_gaze(self, point: tuple[float, float], time_ns: int, late_s: float) -> None:
-        """The point of it that was looked at when a mask was taken, which came so late."""
+    def follow_gaze(
+        self, point: tuple[float, float], time_ns: int, slack: float, late_s: float
+    ) -> None:
+        """The point of it that was looked at when a mask was taken, which came so late.
+
+        slack  how far looks may miss what they mean, in pixels
+        """
         doubt = _GAZE_DOUBT_LATE if late_s else _GAZE_DOUBT
+        doubt = hypot(doubt, _MISS * slack / (BLUR * self.size))
         self.belief.measure(point, self.size, time_ns, doubt)

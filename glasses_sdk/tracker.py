@@ -335,7 +335,7 @@ class RoiTracker:
             return  # of a region before it, which was long on its way
         point = self._looks.at(mask.time_ns)
         if point and track.left_ns is None and not track.pinned:
-            track.follow_gaze(point, mask.time_ns, self._late_s)
+            track.follow_gaze(point, mask.time_ns, self._slack, self._late_s)
         if seen is None or mask.score < self._config.min_score or track.jumps(seen, self._slack):
             self._miss(track, mask)
             return

@@ -128,9 +128,9 @@ def test_late_masks_move_the_region_less_often():
 def test_a_look_beside_the_middle_draws_the_region_less_where_masks_come_late():
     drawn = dict[int, float]()
     for lag in (0, 3):
-        tracker, thing, late = RoiTracker(SENSOR), Roi.around(320, 240, 100, 100), list[Mask]()
+        tracker, thing, late = RoiTracker(SENSOR), Roi.around(320, 240, 200, 200), list[Mask]()
         for k in range(40):
-            tracker.look((340, 240), k * FRAME_NS, landed=not k)
+            tracker.look((360, 240), k * FRAME_NS, landed=not k)
             region = tracker.predict(k * FRAME_NS)
             assert region is not None
             late.append(seen_by_a_perfect_network(region, thing, k))
