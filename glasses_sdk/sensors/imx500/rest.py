@@ -14,7 +14,7 @@ from glasses_sdk.types import Roi
 
 __all__ = ["Rest", "is_elsewhere", "jumps"]
 
-_REACH = 0.03  # of a side, for each frame that a move costs: how far an edge may lie inside
+_REACH = 0.02  # of a side, for each frame that a move costs: how far an edge may lie inside
 _NOISE = 0.16  # of a side: how much further outside, for the region wanted breathes
 _URGENT = 0.03  # of a side: so much further inside, and a fast object leaves the region
 _ROOM = 0.03  # of a side: what a region shows more than wanted, on each side
