@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from glasses_sdk.types import Bits, Mask, Roi, Size
 
-__all__ = ["Trial", "component", "expected_ious", "trial_features"]
+__all__ = ["Trial", "component_at", "component_nearest", "expected_ious", "trial_features"]
 
 _Table = npt.NDArray[np.float64]
+_MAIN = 0.3  # of the largest part's cells: a part as large may be what is followed
+_SPECK = 0.02  # of the largest part's cells: one that is smaller is none
 _RASTER = 128  # pixels of the sensor's shorter side, where masks are laid over one another
 
 
@@ -114,16 +116,36 @@ _WEIGHTS = np.array(
 )
 
 
-def component(bits: Bits, roi: Roi, centre: tuple[float, float]) -> Bits:
-    """The connected part of the mask that lies at `centre`, or the largest where none does."""
-    count, labels = cv2.connectedComponents(bits.view(np.uint8), ltype=cv2.CV_16U)
+def component_at(bits: Bits, roi: Roi, centre: tuple[float, float]) -> Bits:
+    """The connected part of the mask that lies at `centre`, or the largest where none does.
+
+    So what is followed stays what it is where its middle is a hole.
+    """
+    count, labels, parts, _ = cv2.connectedComponentsWithStats(bits.view(np.uint8))
     if count <= 2:
         return bits
+    areas = parts[1:, cv2.CC_STAT_AREA]
     rows, columns = bits.shape
     column = int(np.clip((centre[0] - roi.left) / roi.width * columns, 0, columns - 1))
     row = int(np.clip((centre[1] - roi.top) / roi.height * rows, 0, rows - 1))
     there = int(labels[row, column])
-    areas = np.bincount(labels.ravel())
-    largest = 1 + int(np.argmax(areas[1:]))
-    chosen = there if there and areas[there] > 0.3 * areas[largest] else largest
-    return labels == chosen
+    is_main = there and areas[there - 1] > _MAIN * areas.max()
+    return labels == (there if is_main else 1 + int(np.argmax(areas)))
+
+
+def component_nearest(bits: Bits, roi: Roi, look: tuple[float, float]) -> Bits:
+    """The connected part of the mask nearest to a look; specks do not count.
+
+    A look at something slender lies beside it more often than on it, and what else the mask shows
+    there is larger.
+    """
+    count, labels, parts, _ = cv2.connectedComponentsWithStats(bits.view(np.uint8))
+    if count <= 2:
+        return bits
+    areas = parts[:, cv2.CC_STAT_AREA]
+    large = np.flatnonzero(areas[1:] >= _SPECK * areas[1:].max()) + 1
+    rows, columns = np.nonzero(np.isin(labels, large))
+    across = roi.left + (columns + 0.5) * (roi.width / bits.shape[1]) - look[0]
+    down = roi.top + (rows + 0.5) * (roi.height / bits.shape[0]) - look[1]
+    nearest = int(np.argmin(across**2 + down**2))
+    return labels == labels[rows[nearest], columns[nearest]]

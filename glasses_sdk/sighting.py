@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import ceil, floor
 
 from glasses_sdk.geometry import mask_box
-from glasses_sdk.landing import component
+from glasses_sdk.landing import component_at, component_nearest
 from glasses_sdk.types import Bits, Mask, Roi, Size
 
 __all__ = ["Sighting", "sight"]
@@ -43,8 +43,13 @@ class Sighting:
         return bool(near.any())
 
 
-def sight(mask: Mask, point: tuple[float, float]) -> Sighting | None:
-    """The object at `point`, or the largest where there is none; None in an empty mask."""
+def sight(mask: Mask, point: tuple[float, float], *, landing: bool = False) -> Sighting | None:
+    """The object at `point`; None in an empty mask.
+
+    landing  eyes have just come to `point`, and the nearest thing to it is meant; else it is the
+             middle of what is followed, and the largest thing is that where nothing is there
+    """
+    component = component_nearest if landing else component_at
     bits = component(mask.bits, mask.roi, point)
     box = mask_box(bits, mask.roi)
     if box is None:

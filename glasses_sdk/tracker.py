@@ -326,7 +326,8 @@ class RoiTracker:
         return _labelled(mask, self.track, state)
 
     def _learn(self, track: Track, mask: Mask) -> None:
-        seen = sight(mask, track.belief.centre(mask.time_ns))
+        landing = track.trials is not None
+        seen = sight(mask, track.belief.centre(mask.time_ns), landing=landing)
         if track.trials:
             self._try(track, track.trials, mask, seen)
             return

@@ -19,7 +19,7 @@ from glasses_sdk import models
 from glasses_sdk.annotations import load_annotations, read_rgb
 from glasses_sdk.crop import crop
 from glasses_sdk.geometry import visible
-from glasses_sdk.landing import Trial, component, trial_features
+from glasses_sdk.landing import Trial, component_nearest, trial_features
 from glasses_sdk.network import Network
 from glasses_sdk.tracker import TrackerConfig
 from glasses_sdk.types import Mask, Roi, Size
@@ -37,7 +37,7 @@ def look(network: Network, picture, truth, point, share: float) -> tuple[Trial, 
     roi = visible(Roi.around(*point, side, side), size)
     assert roi is not None
     found = network.segment(crop(picture, roi, network.input))
-    mask = Mask(component(found.bits, roi, point), roi, size, 0, 0, found.score)
+    mask = Mask(component_nearest(found.bits, roi, point), roi, size, 0, 0, found.score)
     full = mask.full()
     iou = (full & truth).sum() / max((full | truth).sum(), 1)
     return Trial(mask, share, roi), float(iou)

@@ -487,9 +487,31 @@ def test_the_part_of_a_mask_at_the_point_is_taken_not_the_larger_one_beside_it()
     bits = np.zeros((96, 96), bool)
     bits[40:56, 40:56] = True
     bits[10:30, 60:80] = True
-    part = landing.component(bits, Roi(0, 0, 96, 96), (48, 48))
+    part = landing.component_at(bits, Roi(0, 0, 96, 96), (48, 48))
     assert part[48, 48]
     assert not part[20, 70]
+
+
+def test_a_look_just_beside_a_slender_part_means_it_and_neither_a_larger_one_nor_a_speck():
+    bits = np.zeros((96, 96), bool)
+    bits[10:80, 50:54] = True
+    bits[20:80, 60:90] = True
+    bits[48, 48] = True
+    beside = (46.0, 47.0)
+    part = landing.component_nearest(bits, Roi(0, 0, 96, 96), beside)
+    assert part[48, 52]
+    assert part.sum() == 70 * 4
+    assert landing.component_at(bits, Roi(0, 0, 96, 96), beside)[48, 70]
+
+
+def test_the_nearest_part_is_found_in_sensor_pixels_in_a_region_that_is_not_square():
+    bits = np.zeros((96, 96), bool)
+    bits[20:76, 20:30] = True
+    bits[80:90, 30:70] = True
+    wide = Roi(100, 50, 400, 100)
+    part = landing.component_nearest(bits, wide, (100 + 50 / 96 * 400, 100.0))
+    assert part[85, 50]
+    assert not part[50, 25]
 
 
 def _trial(thing: Roi, side: float, score: float = 0.9) -> landing.Trial:
