@@ -1,7 +1,8 @@
-"""The servo in many made worlds: `python -m tests.worlds [--seeds N] [--frames N] [--model M]`.
+"""The servo in many made worlds: `python -m tests.worlds [--first N] [--seeds N] [--model M]`.
 
-Runs `glasses simulate` in worlds 0, 1, 2 ... and prints the figures of all of them together: those
-of masks weighted by the frames in which something is looked at, those of landings by landings.
+Runs `glasses simulate` in worlds 0, 1, 2 ... (from `--first` on, `--frames` of each) and prints the
+figures of all of them together: those of masks weighted by the frames in which something is looked
+at, those of landings by landings.
 """
 
 from __future__ import annotations
@@ -42,12 +43,13 @@ def together(reports: list[Report]) -> Report:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--frames", type=int, default=450)
     parser.add_argument("--model", default="picosam3")
     asked = parser.parse_args()
     reports: list[Report] = []
-    for seed in range(asked.seeds):
+    for seed in range(asked.first, asked.first + asked.seeds):
         reports.append(simulate(seed, asked.frames, asked.model))
         iou, ceiling = reports[-1]["iou"], reports[-1]["ceiling"]
         print(f"world {seed}: iou {iou:.3f}, ceiling {ceiling:.3f}", file=sys.stderr)
