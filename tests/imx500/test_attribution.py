@@ -201,6 +201,7 @@ def test_an_aim_that_rests_sets_no_region(sensor: Simulated):
 # By hand
 
 OLD, NEW = Roi(0, 0, 100, 100), Roi(100, 0, 100, 100)
+MOVED_ON, WIDER = Roi(20, 0, 100, 100), Roi(-30, -30, 160, 160)
 
 
 def test_after_a_move_the_mask_is_most_probably_the_new_region_s_once_the_lag_is_over():
@@ -213,14 +214,28 @@ def test_after_a_move_the_mask_is_most_probably_the_new_region_s_once_the_lag_is
 
 def test_a_frame_that_had_begun_before_a_move_shows_the_old_region():
     regions = Attribution(OLD, lag_frames=2, most_frames=2)
-    regions.moved(NEW, 10, before=9)
+    regions.moved(MOVED_ON, 10, before=9)
     assert [regions.shown(frame)[1] for frame in (8, 9, 10)] == [True, True, False]
 
 
-def test_but_is_not_stable_where_the_aim_is_at_something_else_by_now():
+@pytest.mark.parametrize("newer", [NEW, WIDER])
+def test_but_is_not_stable_where_the_aim_is_at_another_place_or_size_by_now(newer: Roi):
+    regions = Attribution(OLD, lag_frames=2, most_frames=2)
+    regions.moved(newer, 10, before=9)
+    assert regions.shown(9) == (OLD, False)
+
+
+def test_all_that_has_been_set_since_counts():
+    regions = Attribution(OLD, lag_frames=2, most_frames=2)
+    regions.moved(WIDER, 10, before=9)
+    regions.moved(MOVED_ON, 11, before=9)
+    assert not regions.shown(9)[1]
+
+
+def test_the_first_certain_mask_of_a_region_that_was_tried_is_not_stable_yet():
     regions = Attribution(OLD, lag_frames=2, most_frames=2)
     regions.moved(NEW, 10, before=9, tried=True)
-    assert not regions.shown(9)[1]
+    assert [regions.shown(frame) for frame in (13, 14)] == [(NEW, False), (NEW, True)]
 
 
 @pytest.mark.parametrize("lag", range(7))

@@ -4,7 +4,8 @@ A region that is set while frame k is the newest to have begun is in effect from
 on. The lag is measured once (`glasses calibrate latency roi`) and is never more than `most_frames`.
 So a mask is certain once so many frames have passed since the last move, and so is one whose frame
 had begun before the next; in between it carries the region that the measured lag makes the most
-probable.
+probable. Where the next has little in common with it, it showed too much, too little or something
+else: its masks are settling from then on, though there is no doubt of their region.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ from math import floor
 from statistics import fmean
 from typing import NamedTuple
 
+from glasses_sdk.geometry import alike
 from glasses_sdk.types import Roi
 
 __all__ = ["Attribution", "Cadence"]
 
+_IN_COMMON = 0.5  # intersection over union of a region and of one that only moves it on
 _COUNTS = 256  # the network's own frame count has eight bits
 _ASTRAY = 1.5  # frames that count and clock may differ by: a tensor can come with the next frame
 _EASE = 0.05  # how much one frame says about the period
@@ -60,8 +63,8 @@ class Attribution:
         """This region was set while `frame` was the newest that may have begun, and `before` the
         newest that had for sure.
 
-        `tried`: it shows something else than the one before. Its first certain mask is not taken
-        for it yet: whoever aims has not seen that, and a wrong size or place is left at once.
+        `tried`: it shows something else than the one before. Its first certain mask is not called
+        so yet: whoever aims has not seen that, and a wrong size or place is left at once.
         """
         self._moves.append(_Move(frame, before, region, tried))
 
@@ -78,7 +81,10 @@ class Attribution:
             self._moves.popleft()
         probable, *newer = self._moves
         waited = frame - probable.frame - self._most > probable.tried
-        still = all(frame <= move.before and not move.tried for move in newer)
+        still = all(
+            frame <= move.before and alike(probable.region, move.region) >= _IN_COMMON
+            for move in newer
+        )
         return probable.region, waited and still
 
     def _reaches(self, move: _Move, frame: int) -> bool:
